@@ -1,0 +1,219 @@
+"""Strict YAML files: every value keeps the line it came from, and every error names it.
+
+YAML 1.2 core schema through ruamel.yaml, narrowed to what people mean when they write configuration:
+no duplicate keys, no anchors, aliases, merge keys or tags, mappings with string keys only, and no
+value that YAML 1.1 and 1.2 read differently (`no`, `on`, `012`) unless it is quoted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from compliance.errors import InvalidInput, Location
+
+MAX_BYTES: Final = 1_000_000
+MAX_DEPTH: Final = 32
+
+Key = str | int
+KeyPath = tuple[Key, ...]
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_YAML_1_1_ONLY: Final = re.compile(r"(?i:y|n|yes|no|on|off)|[-+]?0[0-7_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The plain data of a YAML file, and where each part of it stands."""
+
+    path: Path
+    data: Any
+    lines: dict[KeyPath, int]
+
+    def where(self, key_path: Iterable[Key]) -> Location:
+        """The location of the nearest enclosing part of `key_path` that is in the file."""
+        wanted = tuple(key_path)
+        while wanted and wanted not in self.lines:
+            wanted = wanted[:-1]
+        return Location(self.path, self.lines.get(wanted, 1))
+
+
+def read_document(path: Path) -> Document:
+    """Read a YAML file strictly. Raises InvalidInput, with the line, for anything doubtful."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"cannot be read: {error.strerror}", at=Location(path)) from error
+    return parse_document(raw, path)
+
+
+def parse_document(raw: bytes, path: Path) -> Document:
+    """As read_document, for bytes already in memory; `path` is used in messages only."""
+    if len(raw) > MAX_BYTES:
+        raise InvalidInput(f"is larger than {MAX_BYTES:,} bytes", at=Location(path))
+    try:
+        text = raw.decode("utf-8")
+        node = YAML(typ="rt", pure=True).compose(text)
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise InvalidInput("is not UTF-8 text", at=Location(path, line)) from error
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = Location(path, mark.line + 1 if mark else None)
+        raise InvalidInput(f"is not valid YAML: {error.problem or error.context}", at=at) from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"is not valid YAML: {error}", at=Location(path)) from error
+    if node is None:
+        return Document(path, None, {(): 1})
+    lines: dict[KeyPath, int] = {}
+    return Document(path, _Reader(path, lines).value(node, ()), lines)
+
+
+class _Reader:
+    """Turns composed nodes into plain data and notes the line of each."""
+
+    def __init__(self, path: Path, lines: dict[KeyPath, int]) -> None:
+        self._path = path
+        self._lines = lines
+
+    def value(self, node: Node, at: KeyPath) -> Any:
+        self._lines.setdefault(at, node.start_mark.line + 1)
+        if node.anchor:
+            raise self._error("anchors and aliases are not used here", node, "Write the value out in full.")
+        if len(at) > MAX_DEPTH:
+            raise self._error(f"is nested deeper than {MAX_DEPTH} levels", node)
+        if isinstance(node, MappingNode):
+            return self._mapping(node, at)
+        if isinstance(node, SequenceNode):
+            return [self.value(item, (*at, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, ScalarNode):
+            return self._scalar(node)
+        raise self._error("holds something that is not a mapping, a list or a value", node)
+
+    def _mapping(self, node: MappingNode, at: KeyPath) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, ScalarNode) else None
+            if not isinstance(key, str) or key == "<<":
+                raise self._error("keys are plain words here", key_node)
+            if key in result:
+                raise self._error(f"{key!r} stands twice", key_node, "Keep one of the two.")
+            self._lines[*at, key] = key_node.start_mark.line + 1
+            result[key] = self.value(value_node, (*at, key))
+        return result
+
+    def _scalar(self, node: ScalarNode) -> Any:
+        text = node.value
+        tag = str(node.ctag) if node.ctag is not None else ""
+        if node.style is not None or tag.endswith(":str"):
+            if node.style is None and _YAML_1_1_ONLY.fullmatch(text):
+                raise self._error(
+                    f"{text!r} means different things to different YAML readers",
+                    node,
+                    f'Write true or false, or quote it: "{text}".',
+                )
+            return text
+        for kind, convert in _SCALARS.items():
+            if tag.endswith(kind):
+                if _YAML_1_1_ONLY.fullmatch(text):
+                    raise self._error(f"{text!r} is read differently by different YAML readers", node, "Quote it.")
+                return convert(text)
+        raise self._error(f"unknown kind of value {text!r}", node, "Quote it.")
+
+    def _error(self, message: str, node: Node, remedy: str | None = None) -> InvalidInput:
+        return InvalidInput(message, at=Location(self._path, node.start_mark.line + 1), remedy=remedy)
+
+
+def _integer(text: str) -> int:
+    return int(text.replace("_", ""), 0)
+
+
+_SCALARS: Final[dict[str, Callable[[str], Any]]] = {
+    ":null": lambda text: None,  # noqa: ARG005 - the table's signature
+    ":bool": lambda text: text.lower() == "true",
+    ":int": _integer,
+    ":float": float,
+    ":timestamp": str,
+}
+
+
+def read_model(path: Path, model: type[ModelT]) -> tuple[ModelT, Document]:
+    """Read a YAML file into a pydantic model. Errors name file, line and the nearest right key."""
+    document = read_document(path)
+    return to_model(document, model), document
+
+
+def to_model(document: Document, model: type[ModelT], at: KeyPath = ()) -> ModelT:
+    """Validate the part of `document` at `at` as `model`. Raises InvalidInput with every problem found."""
+    data = document.data
+    for key in at:
+        data = data[key]
+    if data is None:
+        data = {}
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise _as_invalid_input(error, document, model, at) from error
+
+
+def _as_invalid_input(
+    error: ValidationError, document: Document, model: type[BaseModel], at: KeyPath
+) -> InvalidInput:
+    problems = [
+        (
+            document.where((*at, *problem["loc"])),
+            _sentence(problem["loc"], problem["type"], problem["msg"], model),
+        )
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    first_at, first = problems[0]
+    rest = [f"{where}: {text}" for where, text in problems[1:]]
+    return InvalidInput("\n".join([first, *rest]), at=first_at)
+
+
+def _sentence(loc: KeyPath, kind: str, message: str, model: type[BaseModel]) -> str:
+    name = ".".join(str(part) for part in loc) or "the file"
+    if kind == "extra_forbidden":
+        near = nearest(str(loc[-1]), keys_of(model, loc[:-1]))
+        return f"unknown key {loc[-1]!r}" + (f", did you mean {near!r}?" if near else "")
+    if kind == "missing":
+        return f"{name} is missing"
+    return f"{name}: {message.removeprefix('Value error, ')}"
+
+
+def keys_of(model: type[BaseModel], loc: KeyPath) -> list[str]:
+    """The keys, as written in files, that `model` allows at the nested place `loc`."""
+    current = model
+    for key in loc:
+        if isinstance(key, int):
+            continue
+        by_alias = {field.alias or name: field for name, field in current.model_fields.items()}
+        inner = _model_in(by_alias[key].annotation) if key in by_alias else None
+        if inner is None:
+            return []
+        current = inner
+    return [field.alias or name for name, field in current.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _model_in(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like `word`, or None when none is close."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), None)

@@ -1,0 +1,145 @@
+"""Everything a policy may look at, frozen. What is missing is a value that says why, never silence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from compliance.inventory import Base, Inventory, ModelFile, Origin, Settings
+from compliance.oci.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Evidence that is not there. `pending` means it will be there once the image is built."""
+
+    reason: str
+    pending: bool = False
+
+
+class Severity(StrEnum):
+    UNKNOWN = "unknown"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is judged: an image (`digest` set) or a lock on its way to one.
+
+    `repository` is the name under which it is or will be pushed. `stage` is what a project says of
+    itself; the gate leaves it empty and goes by the repository alone.
+    """
+
+    repository: str
+    stage: str | None = None
+    digest: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vulnerability:
+    """One known vulnerability in one installed package. `fixed` holds the versions that mend it, lowest first."""
+
+    id: str
+    purl: str
+    package: str
+    installed: str
+    fixed: tuple[str, ...]
+    severity: Severity
+    title: str
+    database: str
+    aliases: tuple[str, ...] = ()
+    published: datetime | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A vulnerability database that was used. `updated` is when its content was made."""
+
+    name: str
+    digest: Digest
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VulnerabilityScan:
+    """What the databases know of the inventory. `notes` say which databases could not be used, and why."""
+
+    vulnerabilities: tuple[Vulnerability, ...]
+    databases: tuple[Database, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A credential found in a file. `match` is the line with the secret itself blanked out."""
+
+    path: str
+    line: int
+    rule: str
+    title: str
+    severity: Severity
+    origin: Origin
+    match: str
+    layer: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPackage:
+    """A package as the lock pins it. `index` is the index it was resolved from, `url` the artifact."""
+
+    name: str
+    version: str
+    sha256: str | None
+    url: str | None
+    index: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The lock an image is made from. `digest` is of the file's bytes."""
+
+    digest: Digest
+    packages: tuple[LockedPackage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sbom:
+    """The SBOM that came with the image. `missing` and `extra` are purls that the bytes and the claim disagree on:
+    in the image but not claimed, claimed but not in the image."""
+
+    digest: Digest
+    format: str
+    components: int
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """A verified SLSA provenance statement about this very image: who built it, from what, signed by which key."""
+
+    builder: str
+    key: str
+    lock: Digest | None
+    base: Digest | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known of one subject."""
+
+    subject: Subject
+    base: Base | Absent
+    inventory: Inventory | Absent
+    settings: Settings | Absent
+    lock: Lock | Absent
+    vulnerabilities: VulnerabilityScan | Absent
+    secrets: tuple[Secret, ...] | Absent
+    models: tuple[ModelFile, ...] | Absent
+    sbom: Sbom | Absent
+    provenance: Provenance | Absent

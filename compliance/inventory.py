@@ -1,0 +1,102 @@
+"""What is inside an image: operating system, packages, models and image settings, each with its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from compliance.oci.digest import Digest
+
+
+class Origin(StrEnum):
+    """Who brought something into the image."""
+
+    BASE = "base"  # the curated base image
+    DEPENDENCY = "dependency"  # a locked package
+    APP = "app"  # the project's own files
+
+
+class Ecosystem(StrEnum):
+    PYPI = "pypi"
+    DEBIAN = "deb"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingSystem:
+    """As in os-release: `id` is `debian`, `version` is `12`."""
+
+    id: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One installed package.
+
+    `name` is the normalised name of its ecosystem. `licence` is an SPDX expression where one is known,
+    else the text the package declares. `sha256` and `url` are of the artifact it was installed from.
+    `chain` leads from the requirement the user wrote to this package: `("fastapi", "starlette")`; it is
+    empty where that is not known. `depends_on` are purls.
+    """
+
+    purl: str
+    name: str
+    version: str
+    ecosystem: Ecosystem
+    origin: Origin
+    layer: Digest | None = None
+    licence: str | None = None
+    sha256: str | None = None
+    url: str | None = None
+    source_name: str | None = None
+    source_version: str | None = None
+    architecture: str | None = None
+    chain: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A file that holds a model, recognised by content. `unsafe` says why loading it may run code."""
+
+    path: str
+    format: str
+    origin: Origin
+    sha256: str
+    size: int
+    layer: Digest | None = None
+    unsafe: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the image config makes a runtime do. `user` is as written: a name, a number, `uid:gid` or empty."""
+
+    user: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    environment: tuple[str, ...]
+    exposed_ports: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+    working_dir: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The operating system and every package, sorted by purl and layer."""
+
+    os: OperatingSystem | None
+    packages: tuple[Package, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A curated base image, as its folder in base-images/ describes it. `diff_ids` are its layers."""
+
+    name: str
+    digest: Digest
+    diff_ids: tuple[Digest, ...]
+    owner: str
+    end_of_life: datetime

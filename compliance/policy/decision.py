@@ -1,0 +1,93 @@
+"""The outcome of judging one subject: what every rule said, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from compliance.evidence import Database, Subject
+from compliance.inventory import Origin
+from compliance.oci.digest import Digest
+
+
+class Verdict(StrEnum):
+    """`undecidable` is treated as refused wherever something is let in."""
+
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+    UNDECIDABLE = "undecidable"
+
+
+class Effect(StrEnum):
+    DENY = "deny"
+    WARN = "warn"
+
+
+class Status(StrEnum):
+    """What one rule said. `pending` is for rules that only the built image can answer, asked of a lock."""
+
+    PASSED = "passed"
+    WAIVED = "waived"
+    WARNED = "warned"
+    DENIED = "denied"
+    UNDECIDED = "undecided"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that breaks a rule.
+
+    `culprit` names it: a purl, a path, a setting. `key` is what a waiver may name: a vulnerability id, a
+    package name, a path. `chain` is the requirement path that brought a package. `remedy` is the next
+    step for this very violation, more exact than the rule's own where that is possible. `waiver` names
+    the waiver file that covers it.
+    """
+
+    culprit: str
+    key: str
+    message: str
+    origin: Origin | None = None
+    chain: tuple[str, ...] = ()
+    remedy: str | None = None
+    severity: str | None = None
+    waiver: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOutcome:
+    """What one rule of one policy said. `reason` says why a rule was undecided or is pending."""
+
+    policy: str
+    rule: str
+    check: str
+    effect: Effect
+    status: Status
+    why: str
+    fix: str
+    violations: tuple[Violation, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The verdict on one subject at one time, with everything needed to reach it again.
+
+    `policy_digest` covers the policy files and waivers, `evidence_digest` the evidence. Outcomes stand in
+    the order of the policies and their rules, passed ones too.
+    """
+
+    verdict: Verdict
+    subject: Subject
+    at: datetime
+    policies: tuple[str, ...]
+    policy_digest: Digest
+    evidence_digest: Digest
+    databases: tuple[Database, ...]
+    notes: tuple[str, ...]
+    outcomes: tuple[RuleOutcome, ...]
+
+    def with_status(self, *statuses: Status) -> tuple[RuleOutcome, ...]:
+        """The outcomes whose status is one of `statuses`, in order."""
+        return tuple(outcome for outcome in self.outcomes if outcome.status in statuses)
