@@ -1,0 +1,79 @@
+"""The builder's settings: from the environment (MLBUILD_…), else from mlbuild's configuration file, else defaults."""
+
+from __future__ import annotations
+
+import importlib.resources
+import tomllib
+from pathlib import Path
+from typing import Final
+
+from platformdirs import user_cache_path, user_config_path
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from compliance.errors import InvalidInput, Location
+
+CONFIG_FILE: Final = user_config_path("mlbuild") / "config.toml"
+
+
+def _shipped(name: str) -> Path:
+    """A data directory of the project: beside the packages in a checkout, inside them when installed."""
+    installed = Path(str(importlib.resources.files("compliance"))) / "shipped" / name
+    return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / name
+
+
+class Settings(BaseSettings):
+    """Where things are. Every field can be set as MLBUILD_<NAME> or in the configuration file."""
+
+    model_config = SettingsConfigDict(env_prefix="MLBUILD_", extra="forbid", frozen=True, toml_file=CONFIG_FILE)
+
+    cache: Path = Field(
+        default_factory=lambda: user_cache_path("mlbuild"), description="Downloads, layers, databases."
+    )
+    policies: Path = Field(
+        default_factory=lambda: _shipped("policies"), description="Policy sets, waivers, advisories."
+    )
+    bases: Path = Field(default_factory=lambda: _shipped("base-images"), description="Curated base images.")
+    key: Path = Field(
+        default_factory=lambda: user_config_path("mlbuild") / "key.pem", description="Private signing key."
+    )
+    trusted_keys: Path = Field(
+        default_factory=lambda: user_config_path("mlbuild") / "trusted-keys",
+        description="Directory of public keys (*.pem) whose signatures count.",
+    )
+    gate: str | None = Field(default=None, description="Host and port of the gate that images are pushed to.")
+    builder_id: str = Field(
+        default="https://mlbuild.dev/builders/local", description="Who builds, as provenance names it."
+    )
+    trivy: Path | None = Field(default=None, description="The trivy program; looked up on PATH when not set.")
+    workers: int = Field(default=8, ge=1, le=64, description="Downloads and uploads at once.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def read_settings() -> Settings:
+    """The settings in force. Raises InvalidInput that names the key when one cannot be accepted."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in problem["loc"])
+        raise InvalidInput(
+            f"setting {name!r}: {problem['msg']}", remedy=f"Mend MLBUILD_{name.upper()} or {CONFIG_FILE}."
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"is not valid TOML: {error}", at=Location(CONFIG_FILE)) from error
