@@ -1,4 +1,4 @@
-"""The builder's settings: from the environment (MLBUILD_…), else from mlbuild's configuration file, else defaults."""
+"""The builder's settings: from the environment (MLBUILD_…), else the configuration file, else defaults."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     )
     gate: str | None = Field(default=None, description="Host and port of the gate that images are pushed to.")
     builder_id: str = Field(
-        default="https://mlbuild.dev/builders/local", description="Who builds, as provenance names it."
+        default="urn:mlbuild:builder:local", description="Who builds, as provenance names it."
     )
     trivy: Path | None = Field(default=None, description="The trivy program; looked up on PATH when not set.")
     workers: int = Field(default=8, ge=1, le=64, description="Downloads and uploads at once.")
