@@ -1,0 +1,42 @@
+# Two targets are for everybody: `make demo` and `make test`. Both set up what they need first.
+SHELL := /bin/sh
+BIN := .venv/bin
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
+
+.PHONY: help demo test test-fast lint format generate bench clean setup setup-test
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: setup ## Build, check, push, pull and run one image; see another refused
+	@examples/demo.sh
+
+test: setup-test lint ## Everything: lint, types, unit and acceptance tests
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+test-fast: setup-test ## Unit tests only, under a minute
+	$(BIN)/pytest -n 2 -m "not acceptance"
+
+lint: setup-test ## ruff, mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup-test ## Rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: setup-test ## Rewrite what is generated: the policy schema and the reference of checks
+	$(BIN)/python -m compliance.policy.schema
+
+bench: setup-test ## Measure against what you would use instead, side by side
+	$(BIN)/python -m benchmarks.build
+
+setup:
+	@scripts/setup.sh demo
+
+setup-test:
+	@scripts/setup.sh test
+
+clean: ## Remove what the targets made
+	rm -rf .venv build .mlbuild .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/*/.mlbuild
