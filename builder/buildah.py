@@ -1,0 +1,96 @@
+"""buildah, wrapped: runs programs inside an image, without a daemon."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import sh
+
+from compliance.errors import Unavailable
+
+
+class Buildah:
+    """The buildah program. Raises Unavailable where it is not installed."""
+
+    def __init__(self) -> None:
+        try:
+            self._buildah = sh.Command("buildah")
+        except sh.CommandNotFound as error:
+            raise Unavailable(
+                "buildah is not installed", remedy="Install it (Debian and Fedora: package buildah)."
+            ) from error
+
+    @contextmanager
+    def container(self, image: str, *, plain_http: bool = False) -> Iterator[Container]:
+        """A working container made from `image`, removed afterwards.
+
+        `image` is what buildah understands: `oci:DIRECTORY`, or `docker://host/repository@digest`.
+        """
+        name = self._quietly("from", "--tls-verify=" + ("false" if plain_http else "true"), image)
+        try:
+            yield Container(self._buildah, name)
+        finally:
+            self._quietly("rm", name)
+
+    def _quietly(self, *arguments: str) -> str:
+        try:
+            return str(self._buildah(*arguments)).strip()
+        except sh.ErrorReturnCode as error:
+            raise Unavailable(
+                f"buildah {arguments[0]} failed: {_last_line(error.stderr)}",
+                remedy=f"Run `buildah {' '.join(arguments)}` to see all it says.",
+            ) from error
+
+
+class Container:
+    """A working container. Programs in it see the host's network, and run as the image's user."""
+
+    def __init__(self, buildah: sh.Command, name: str) -> None:
+        self._buildah = buildah
+        self.name = name
+
+    def run(self, command: Sequence[str], *, environment: Sequence[str] = ()) -> int:
+        """Run `command` with the caller's standard streams and return its exit code.
+
+        `environment` holds `NAME=value` settings. SIGTERM and SIGINT are passed on to the program.
+        """
+        settings = [option for setting in environment for option in ("--env", setting)]
+        process = self._buildah(
+            *("run", "--isolation", "chroot", *settings, self.name, "--", *command),
+            _bg=True,
+            _new_group=True,
+            _bg_exc=False,
+            _in=None if sys.stdin.isatty() else sys.stdin,
+            _out=sys.stdout.buffer,
+            _err=sys.stderr.buffer,
+        )
+        with _passing_signals(process):
+            try:
+                process.wait()
+            except sh.ErrorReturnCode as error:
+                return int(error.exit_code)
+            except sh.SignalException as error:
+                return 128 - int(error.exit_code)
+        return 0
+
+
+@contextmanager
+def _passing_signals(process: sh.RunningCommand) -> Iterator[None]:
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        process.signal_group(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _last_line(raw: bytes) -> str:
+    lines = raw.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
