@@ -1,0 +1,214 @@
+"""The spec, `mlbuild.yaml`: what a data scientist writes about an image. Everything else follows from it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from compliance.document import read_model
+from compliance.errors import InvalidInput, Location
+from compliance.oci.reference import is_repository
+
+SPEC_NAME: Final = "mlbuild.yaml"
+
+_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LABEL: Final = re.compile(r"[a-z0-9]+(?:[._/-][a-z0-9]+)*")
+_USER: Final = re.compile(r"(?:[a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})(?::(?:[a-z_][a-z0-9_-]{0,31}|[0-9]{1,10}))?")
+_PORT: Final = re.compile(r"(?P<number>[0-9]{1,5})(?:/(?P<protocol>tcp|udp|sctp))?")
+_DRIVE: Final = re.compile(r"[A-Za-z]:")
+_REQUIREMENT_FILES: Final = (".txt", ".in", ".toml")
+
+
+def _repository(text: str) -> str:
+    if not is_repository(text):
+        raise ValueError(
+            f"{text!r} is not a repository name: lower-case words with `/` between, such as serving/iris, "
+            "without registry and tag"
+        )
+    return text
+
+
+def _word(text: str) -> str:
+    if not _WORD.fullmatch(text):
+        raise ValueError(f"{text!r} is not a plain name: letters, digits, dots and dashes")
+    return text
+
+
+def _text(value: Any) -> Any:
+    """Numbers and truth values are refused rather than turned into text that may not be what was meant."""
+    if isinstance(value, bool | int | float):
+        raise ValueError(f'write it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"')
+    return value
+
+
+def _argument(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("cannot hold a NUL character")
+    return text
+
+
+def _arguments(value: Any) -> Any:
+    if isinstance(value, str):
+        words = ", ".join(f'"{word}"' for word in value.split())
+        raise ValueError(f"write a list, one item an argument: [{words}] (no shell reads it)")
+    return value
+
+
+def _names_program(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not words or not words[0]:
+        raise ValueError("is empty: name the program to run, or leave the key out")
+    return words
+
+
+def _pattern(text: str) -> str:
+    """A glob relative to the project, with `/` between parts."""
+    parts = PurePosixPath(text).parts
+    if not text or "\0" in text or "\\" in text or _DRIVE.match(text):
+        raise ValueError(f"{text!r} is not a pattern: use relative paths with / between the parts")
+    if text.startswith("/") or ".." in parts:
+        raise ValueError(f"{text!r} leads out of the project: patterns are relative to {SPEC_NAME}")
+    return text
+
+
+def _requirement_file(text: str) -> str:
+    if not text or text.startswith("/") or "\0" in text or "\\" in text or _DRIVE.match(text):
+        raise ValueError(f"{text!r} is not a relative path: requirement files stand beside {SPEC_NAME}")
+    if not text.endswith(_REQUIREMENT_FILES):
+        raise ValueError(f"{text!r} is neither a requirements .txt or .in file nor a pyproject.toml")
+    if text.endswith(".toml") and PurePosixPath(text).name != "pyproject.toml":
+        raise ValueError(f"{text!r} is not a pyproject.toml; other TOML files hold no requirements")
+    return text
+
+
+def _requirement(text: str) -> str:
+    try:
+        Requirement(text)
+    except InvalidRequirement as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{text!r} is not a requirement such as fastapi>=0.110: {reason}") from error
+    return text
+
+
+def _port(value: Any) -> Any:
+    match = None if isinstance(value, bool) else _PORT.fullmatch(str(value))
+    if match is None or not 1 <= int(match["number"]) <= 65535:
+        raise ValueError(f'{value!r} is not a port: a number from 1 to 65535, or "53/udp"')
+    return f"{int(match['number'])}/{match['protocol'] or 'tcp'}"
+
+
+Text = Annotated[str, BeforeValidator(_text), AfterValidator(_argument)]
+Arguments = Annotated[tuple[Text, ...], BeforeValidator(_arguments), AfterValidator(_names_program)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Port = Annotated[str, BeforeValidator(_port, json_schema_input_type=int | str)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
+
+
+class App(_Part):
+    """The project's own files, which go to /app. Patterns are globs relative to the spec; `**` crosses folders."""
+
+    include: tuple[Pattern, ...] = Field(
+        default=("**",), min_length=1, description="Which files go into the image; all sensible ones by default."
+    )
+    exclude: tuple[Pattern, ...] = Field(default=(), description="Which of those stay out.")
+
+
+class Spec(_Part):
+    """What `mlbuild.yaml` says."""
+
+    image: Annotated[str, AfterValidator(_repository)] = Field(
+        description="Repository in the registry, such as serving/iris: no registry, no tag."
+    )
+    base: Annotated[str, AfterValidator(_word)] = Field(
+        description="Name of the curated base; `mlbuild base list` shows them."
+    )
+    stage: Annotated[str, AfterValidator(_word)] | None = Field(
+        default=None, description="What the image is for; policies choose by it, for example serving or training."
+    )
+    requirements: tuple[Annotated[str, AfterValidator(_requirement_file)], ...] | None = Field(
+        default=None, description="Requirement files: requirements*.txt or pyproject.toml."
+    )
+    dependencies: tuple[Annotated[str, AfterValidator(_requirement)], ...] | None = Field(
+        default=None, description="Requirements written here, instead of or beside files; [] for none."
+    )
+    app: App = Field(default_factory=App, description="Which of the project's files go to /app.")
+    entrypoint: Arguments | None = Field(default=None, description="The program that always runs, as a list.")
+    command: Arguments | None = Field(
+        default=None, description="What runs, or the entrypoint's arguments, as a list."
+    )
+    env: dict[str, Text] = Field(default_factory=dict, description="Environment variables. Never secrets.")
+    ports: tuple[Port, ...] = Field(
+        default=(), description="Ports the program listens on; tcp unless the entry says udp or sctp."
+    )
+    labels: dict[str, Text] = Field(default_factory=dict, description="Image labels.")
+    user: str | None = Field(
+        default=None, description="Who the program runs as: name, number or uid:gid; the base's user by default."
+    )
+
+    @field_validator("env", "labels")
+    @classmethod
+    def _keys(cls, table: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        form = _VARIABLE if info.field_name == "env" else _LABEL
+        for key in table:
+            if not form.fullmatch(key):
+                wanted = "letters, digits and _" if form is _VARIABLE else "lower-case words with dots between"
+                raise ValueError(f"{key!r} cannot be a key here: {wanted}")
+        return table
+
+    @field_validator("user", mode="before")
+    @classmethod
+    def _user(cls, value: Any) -> Any:
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if isinstance(text, str) and not _USER.fullmatch(text):
+            raise ValueError(f"{text!r} is not a user: a name such as nonroot, a number, or uid:gid in quotes")
+        return text
+
+    @model_validator(mode="after")
+    def _says_what_it_needs(self) -> Spec:
+        if self.requirements is None and self.dependencies is None:
+            raise ValueError(
+                "neither requirements nor dependencies are given: name requirement files, "
+                "list dependencies, or write `dependencies: []` for none"
+            )
+        return self
+
+
+def read_spec(path: Path) -> Spec:
+    """Read a spec. Raises InvalidInput with file, line and the nearest right key for anything doubtful."""
+    spec, _ = read_model(path, Spec)
+    return spec
+
+
+def find_spec(start: Path) -> Path:
+    """The nearest `mlbuild.yaml` in `start` or a directory above it. Raises InvalidInput when there is none."""
+    directory = start.resolve()
+    for candidate in (directory, *directory.parents):
+        if (candidate / SPEC_NAME).is_file():
+            return candidate / SPEC_NAME
+    raise InvalidInput(
+        f"there is no {SPEC_NAME} here or in a directory above",
+        at=Location(start),
+        remedy="Run `mlbuild init` to write one from what is in the project.",
+    )
+
+
+def spec_schema() -> dict[str, Any]:
+    """The JSON schema of `mlbuild.yaml`, for editors. The same types that read the file make it."""
+    schema = Spec.model_json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": SPEC_NAME}
