@@ -2,8 +2,9 @@
 
 By DESIGN's determinism contract: entries sorted by path, every parent directory explicit, modes 0644 or
 0755 unless an entry says otherwise, one fixed mtime, POSIX ustar with pax headers only where a path or
-size needs them, and a gzip header without name or time. The diffID (digest of the tar) is the layer's
-identity; the digest of the compressed blob is as stable as the compressor, which is why it is named.
+size needs them, and a gzip header without name or time. Hard links come after everything else, so that
+what they point at is always there. The diffID (digest of the tar) is the layer's identity; the digest of
+the compressed blob is as stable as the compressor, which is why that is named in `Compression.writer`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import BinaryIO, Final, Protocol, cast
+from typing import BinaryIO, Final, Protocol
 
+import isal
 import zstandard
-from isal import igzip
+from isal import isal_zlib
 
 from builder.errors import BuilderError
 from compliance.oci.digest import Digest
@@ -27,7 +29,15 @@ from compliance.oci.manifest import OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
 LAYOUT_VERSION: Final = 1
 """Part of every layer's cache key: raised whenever the same input would give other bytes."""
 
+LAYER_MTIME: Final = 315_532_800
+"""1980-01-01T00:00:00Z: fixed, and not so early that a zip file could not hold it."""
+
 CHUNK: Final = 1 << 20
+
+GZIP_LEVEL: Final = 2
+ZSTD_LEVEL: Final = 3
+
+_COMPONENT_MAX: Final = 255  # bytes: the longest name that Linux file systems take
 
 
 class Kind(StrEnum):
@@ -45,13 +55,20 @@ class Compression(StrEnum):
     def media_type(self) -> str:
         return OCI_LAYER_GZIP if self is Compression.GZIP else OCI_LAYER_ZSTD
 
+    @property
+    def writer(self) -> str:
+        """What compresses, with its version and level: the compressed digest depends on it."""
+        if self is Compression.GZIP:
+            return f"isal {isal.ISAL_VERSION} level {GZIP_LEVEL}"
+        return f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))} level {ZSTD_LEVEL}"
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One member of a layer. `path` is relative to `/`, with `/` between parts. `size` is in bytes.
 
     `content` opens the bytes of a file; it is called once, when the layer is written.
-    `target` is what a link points at: for a hard link a path in this layer.
+    `target` is what a link points at: for a hard link the path of a file in this layer.
     """
 
     path: str
@@ -86,23 +103,30 @@ def of_bytes(path: str, data: bytes, mode: int = 0o644, *, uid: int = 0, gid: in
 
 
 def write_layer(
-    entries: Iterable[Entry], blob: BinaryIO, *, mtime: int, compression: Compression = Compression.GZIP
+    entries: Iterable[Entry],
+    blob: BinaryIO,
+    *,
+    mtime: int = LAYER_MTIME,
+    compression: Compression = Compression.GZIP,
 ) -> WrittenLayer:
     """Write `entries` as one layer to `blob`. `mtime` is seconds since the epoch, the same for each entry.
 
+    Memory stays flat whatever the sizes. `blob` is neither flushed nor synced: that is its owner's.
     Raises BuilderError when a path is not a plain relative one, stands twice, lies under something that
-    is not a directory, or when a file is not as long as its entry says.
+    is not a directory, when a hard link points at no file of this layer, or when a file is not as long
+    as its entry says.
     """
     ordered = _complete(entries)
     blob_side = _Hashing(blob)
-    compressor = _compressor(blob_side, compression)
+    compressor = _Compressor(blob_side, compression)
     tar_side = _Hashing(compressor)
-    with tarfile.open(
-        fileobj=tar_side, mode="w|", format=tarfile.PAX_FORMAT, bufsize=CHUNK, encoding="utf-8"
-    ) as archive:
-        for entry in ordered:
-            _add(archive, entry, mtime)
-    compressor.close()
+    steady = _Steady(tar_side)
+    for entry in ordered:
+        _add(steady, entry, mtime)
+    steady.write(bytes(2 * tarfile.BLOCKSIZE))
+    steady.pad(tarfile.RECORDSIZE)
+    steady.flush()
+    compressor.finish()
     descriptor = Descriptor(media_type=compression.media_type, digest=blob_side.digest, size=blob_side.size)
     return WrittenLayer(descriptor, tar_side.digest, tar_side.size)
 
@@ -111,8 +135,7 @@ def _complete(entries: Iterable[Entry]) -> list[Entry]:
     """Sort the entries, refuse doubtful ones, and add the parent directories that nobody named."""
     by_path: dict[str, Entry] = {}
     for entry in entries:
-        if not is_plain(entry.path):
-            raise BuilderError(f"a layer cannot hold the path {entry.path!r}")
+        _check(entry)
         if entry.path in by_path:
             raise BuilderError(f"the path {entry.path!r} stands twice in one layer")
         by_path[entry.path] = entry
@@ -123,12 +146,33 @@ def _complete(entries: Iterable[Entry]) -> list[Entry]:
                 continue
             if by_path.setdefault(name, directory(name)).kind is not Kind.DIRECTORY:
                 raise BuilderError(f"the path {path!r} lies under {name!r}, which is not a directory")
-    return [by_path[path] for path in sorted(by_path, key=lambda path: path.split("/"))]
+    for entry in by_path.values():
+        target = by_path.get(entry.target) if entry.kind is Kind.HARDLINK else entry
+        if target is None or (entry.kind is Kind.HARDLINK and target.kind is not Kind.FILE):
+            raise BuilderError(f"the hard link {entry.path!r} points at {entry.target!r}, no file of its layer")
+    return sorted(by_path.values(), key=lambda entry: (entry.kind is Kind.HARDLINK, entry.path.split("/")))
+
+
+def _check(entry: Entry) -> None:
+    """Refuse an entry that a tar or a Linux file system could not hold as it is written."""
+    if not is_plain(entry.path):
+        raise BuilderError(f"a layer cannot hold the path {entry.path!r}")
+    if entry.kind is Kind.SYMLINK and not (entry.target and _is_text(entry.target)):
+        raise BuilderError(f"the link {entry.path!r} cannot point at {entry.target!r}")
+    if entry.mode & ~0o7777 or entry.size < 0 or (entry.content is None and entry.size):
+        raise BuilderError(f"the entry {entry.path!r} contradicts itself: mode {entry.mode:o}, {entry.size} bytes")
 
 
 def is_plain(path: str) -> bool:
-    """Whether `path` is relative, normal (no empty, `.` or `..` part) and free of NUL."""
-    return "\0" not in path and all(part not in {"", ".", ".."} for part in path.split("/"))
+    """Whether `path` is relative, normal (no empty, `.` or `..` part), UTF-8 and no part is over 255 bytes."""
+    return _is_text(path) and all(
+        part not in {"", ".", ".."} and len(part.encode()) <= _COMPONENT_MAX for part in path.split("/")
+    )
+
+
+def _is_text(path: str) -> bool:
+    """Whether `path` can be written as UTF-8 (no lone surrogate, as bad file names are read) without NUL."""
+    return "\0" not in path and path.encode("utf-8", "replace") == path.encode("utf-8", "surrogatepass")
 
 
 _TAR_TYPES: Final = {
@@ -139,35 +183,58 @@ _TAR_TYPES: Final = {
 }
 
 
-def _add(archive: tarfile.TarFile, entry: Entry, mtime: int) -> None:
+def _add(archive: _Steady, entry: Entry, mtime: int) -> None:
     member = tarfile.TarInfo(entry.path)
     member.type = _TAR_TYPES[entry.kind]
     member.mode = entry.mode
     member.uid, member.gid, member.mtime = entry.uid, entry.gid, mtime
     member.linkname = entry.target
-    if entry.content is None:
-        archive.addfile(member)
-        return
     member.size = entry.size
+    archive.write(member.tobuf(tarfile.PAX_FORMAT, "utf-8"))
+    if entry.content is None:
+        return
+    left = entry.size
     with entry.content() as stream:
-        try:
-            archive.addfile(member, stream)
-        except OSError as error:
-            raise BuilderError(f"{entry.path!r} is shorter than the {entry.size} bytes announced") from error
+        while left:
+            chunk = stream.read(min(CHUNK, left))
+            if not chunk:
+                raise BuilderError(f"{entry.path!r} is shorter than the {entry.size} bytes announced")
+            archive.write(chunk)
+            left -= len(chunk)
         if stream.read(1):
             raise BuilderError(f"{entry.path!r} is longer than the {entry.size} bytes announced")
-
-
-class _Sink(Protocol):
-    def write(self, data: bytes, /) -> int: ...
-    def close(self) -> None: ...
+    archive.pad(tarfile.BLOCKSIZE)
 
 
 class _Writable(Protocol):
-    def write(self, data: bytes, /) -> int: ...
+    def write(self, data: bytes, /) -> object: ...
 
 
-class _Hashing(io.RawIOBase):
+class _Steady:
+    """Passes bytes on in pieces of exactly CHUNK: what a compressor makes depends on how it is fed."""
+
+    def __init__(self, sink: _Writable) -> None:
+        self._sink = sink
+        self._held = bytearray()
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        self._held += data
+        while len(self._held) >= CHUNK:
+            self._sink.write(bytes(self._held[:CHUNK]))
+            del self._held[:CHUNK]
+
+    def pad(self, block: int) -> None:
+        """Fill up with zeros to a whole number of blocks."""
+        self.write(bytes(-self._size % block))
+
+    def flush(self) -> None:
+        self._sink.write(bytes(self._held))
+        self._held.clear()
+
+
+class _Hashing:
     """Passes bytes on and keeps their digest and count."""
 
     def __init__(self, sink: _Writable) -> None:
@@ -175,22 +242,29 @@ class _Hashing(io.RawIOBase):
         self._state = hashlib.sha256()
         self.size = 0
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: bytes) -> int:  # type: ignore[override] # narrower than any buffer, on purpose
+    def write(self, data: bytes) -> None:
         self._state.update(data)
         self.size += len(data)
         self._sink.write(data)
-        return len(data)
 
     @property
     def digest(self) -> Digest:
         return Digest("sha256:" + self._state.hexdigest())
 
 
-def _compressor(sink: _Hashing, compression: Compression) -> _Sink:
-    """A compressing writer with a pinned level, one thread and no header fields that vary."""
-    if compression is Compression.ZSTD:
-        return zstandard.ZstdCompressor(level=3, threads=0).stream_writer(cast(BinaryIO, sink), closefd=False)
-    return igzip.IGzipFile(filename="", mode="wb", compresslevel=2, fileobj=sink, mtime=0)
+class _Compressor:
+    """A compressing writer with a pinned level, one thread and no header field that varies."""
+
+    def __init__(self, sink: _Writable, compression: Compression) -> None:
+        self._sink = sink
+        self._stream = (
+            isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 16 + isal_zlib.MAX_WBITS)
+            if compression is Compression.GZIP
+            else zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+        )
+
+    def write(self, data: bytes) -> None:
+        self._sink.write(self._stream.compress(data))
+
+    def finish(self) -> None:
+        self._sink.write(self._stream.flush())
