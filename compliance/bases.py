@@ -1,0 +1,180 @@
+"""Curated base images as `base-images/` describes them: what is in each, known without building it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from pathlib import Path
+
+from packageurl import PackageURL
+
+from compliance.base_files import RECIPE_FILE, LockedDeb, LockedImage, Recipe, read_lock, read_recipe
+from compliance.document import nearest
+from compliance.errors import InvalidInput, Location
+from compliance.evidence import Absent
+from compliance.inventory import Base, Ecosystem, OperatingSystem, Origin, Package, Settings
+from compliance.oci.digest import Digest
+from compliance.oci.manifest import Platform
+
+
+@dataclass(frozen=True, slots=True)
+class BaseDefinition:
+    """One base for one architecture: its recipe and its lock, which agree."""
+
+    recipe: Recipe
+    image: LockedImage
+    created: datetime
+    compressor: str
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        return self.recipe.name
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the base's manifest."""
+        return self.image.manifest
+
+    @property
+    def size(self) -> int:
+        """Compressed size of the layers in bytes."""
+        return self.image.size
+
+    @property
+    def python(self) -> str:
+        """The interpreter's version, major and minor: `3.11`."""
+        return self.recipe.python
+
+    @property
+    def prefix(self) -> str:
+        """Where the virtual environment is: `/opt/venv`."""
+        return self.recipe.prefix
+
+    @property
+    def architecture(self) -> str:
+        return self.image.architecture
+
+    @property
+    def platform(self) -> Platform:
+        return Platform(os="linux", architecture=self.architecture)
+
+    @property
+    def os(self) -> OperatingSystem:
+        return OperatingSystem(self.recipe.os.id, self.recipe.os.version)
+
+    @property
+    def end_of_life(self) -> datetime:
+        """The start, in UTC, of the day from which nobody mends the base."""
+        return datetime.combine(self.recipe.end_of_life, time(), UTC)
+
+    @property
+    def base(self) -> Base:
+        return Base(self.name, self.digest, self.image.diff_ids, self.recipe.owner, self.end_of_life)
+
+    @property
+    def settings(self) -> Settings:
+        """The image settings that the base gives to images made from it. The user is numeric, since a
+        runtime that must not start root (`runAsNonRoot`) cannot look names up."""
+        user = self.recipe.user
+        return Settings(
+            user=f"{user.uid}:{user.gid}",
+            entrypoint=(),
+            command=(),
+            environment=tuple(f"{name}={value}" for name, value in self.recipe.environment.items()),
+            exposed_ports=(),
+            labels=(
+                ("org.opencontainers.image.title", self.name),
+                ("org.opencontainers.image.description", self.recipe.description),
+                ("org.opencontainers.image.created", self.created.strftime("%Y-%m-%dT%H:%M:%SZ")),
+            ),
+            working_dir=self.recipe.working_dir,
+        )
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """The Debian packages in the base, sorted by purl. All of them are in its first layer."""
+        locked = {package.name: package for package in self.image.packages}
+        mirrors = {archive.name: archive.mirror for archive in self.recipe.archives}
+        packages = (
+            Package(
+                purl=self.purl(package),
+                name=package.name,
+                version=package.version,
+                ecosystem=Ecosystem.DEBIAN,
+                origin=Origin.BASE,
+                layer=self.image.diff_ids[0],
+                licence=package.licence,
+                sha256=package.sha256,
+                url=f"{mirrors[package.archive]}/{package.path}",
+                source_name=package.source,
+                source_version=package.source_version,
+                architecture=package.architecture,
+                depends_on=tuple(sorted(self.purl(locked[name]) for name in package.depends)),
+            )
+            for package in self.image.packages
+        )
+        return tuple(sorted(packages, key=lambda package: package.purl))
+
+    def purl(self, package: LockedDeb) -> str:
+        return debian_purl(package.name, package.version, package.architecture, self.os)
+
+
+def debian_purl(name: str, version: str, architecture: str, os: OperatingSystem) -> str:
+    """The package URL (type `deb`) of an installed Debian package; `version` includes the epoch."""
+    qualifiers = {"arch": architecture, "distro": f"{os.id}-{os.version}"}
+    return PackageURL("deb", os.id, name, version, qualifiers).to_string()
+
+
+def read_bases(directory: Path) -> tuple[BaseDefinition, ...]:
+    """Every base in `directory`, one folder each, one definition an architecture, sorted by name.
+
+    Raises InvalidInput, with file and line, when a recipe or lock cannot be accepted or they do not agree.
+    """
+    if not directory.is_dir():
+        raise InvalidInput("there is no such directory of bases", at=Location(directory))
+    found: list[BaseDefinition] = []
+    for folder in sorted(directory.iterdir()):
+        if (folder / RECIPE_FILE).is_file():
+            found.extend(read_base(folder))
+    return tuple(found)
+
+
+def read_base(directory: Path) -> tuple[BaseDefinition, ...]:
+    """The base in one folder, one definition an architecture. Raises InvalidInput as read_bases does."""
+    recipe, digest = read_recipe(directory)
+    lock = read_lock(directory, recipe, digest)
+    return tuple(BaseDefinition(recipe, image, lock.created, lock.compressor, directory) for image in lock.images)
+
+
+def find_base(bases: Iterable[BaseDefinition], name: str, architecture: str) -> BaseDefinition:
+    """The base called `name` for `architecture`. Raises InvalidInput that says which there are."""
+    bases = tuple(bases)
+    of_name = [base for base in bases if base.name == name]
+    for base in of_name:
+        if base.architecture == architecture:
+            return base
+    if of_name:
+        raise InvalidInput(
+            f"the base {name} is not locked for {architecture}, only for "
+            + ", ".join(base.architecture for base in of_name),
+            remedy="Add the architecture to the recipe and lock the base again.",
+        )
+    names = sorted({base.name for base in bases})
+    near = nearest(name, names)
+    raise InvalidInput(
+        f"there is no base {name!r}" + (f", did you mean {near!r}?" if near else ""),
+        remedy=f"Choose one of: {', '.join(names)}." if names else "Add one to base-images/.",
+    )
+
+
+def recognise(diff_ids: Sequence[Digest], bases: Iterable[BaseDefinition]) -> Base | Absent:
+    """The curated base whose layers are the first of an image with these diffIDs.
+
+    Where the layers of one base begin with those of another, the longer one counts.
+    """
+    fitting = [base.base for base in bases if tuple(diff_ids[: len(base.image.diff_ids)]) == base.image.diff_ids]
+    if not fitting:
+        return Absent("the image's first layers are not those of any curated base")
+    return max(fitting, key=lambda base: len(base.diff_ids))
