@@ -49,7 +49,9 @@ class _Licence(_Part):
 
     @property
     def text(self) -> str | None:
-        return self.expression or (self.license and (self.license.id or self.license.name))
+        if self.expression or self.license is None:
+            return self.expression
+        return self.license.id or self.license.name
 
 
 class _Reference(_Part):

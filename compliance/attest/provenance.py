@@ -1,0 +1,169 @@
+"""SLSA provenance v1 (https://slsa.dev/spec/v1.0/provenance): from what, and by whom, an image was made.
+
+Build type `urn:mlbuild:build:v1`. `externalParameters` hold the spec as the user wrote it,
+`internalParameters` the layout version. `resolvedDependencies` are the base (name `base`, annotation
+`base` for its name in base-images/), the lock (name `pylock.toml`), and every wheel (annotations
+`version` and `index`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic.alias_generators import to_camel
+
+from compliance.attest.statement import ResourceDescriptor, Statement, Subject
+from compliance.errors import InvalidInput
+from compliance.evidence import Lock, LockedPackage, Provenance
+from compliance.oci.digest import Digest
+from compliance.strict_json import validated
+
+PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"
+BUILD_TYPE: Final = "urn:mlbuild:build:v1"
+BASE: Final = "base"
+LOCK: Final = "pylock.toml"
+VERSION: Final = "version"
+INDEX: Final = "index"
+
+
+@dataclass(frozen=True, slots=True)
+class SpecFile:
+    """The spec as it was read: its file name, without directories, and its text."""
+
+    name: str
+    content: str
+
+
+class _Wire(BaseModel):
+    """A part of the predicate. The specification lets parsers ignore members they do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+
+class _Spec(_Wire):
+    name: StrictStr
+    content: StrictStr
+
+
+class _External(_Wire):
+    model_config = ConfigDict(extra="forbid")  # the specification: verifiers reject unexpected parameters
+
+    spec: _Spec
+
+
+class _Internal(_Wire):
+    layout_version: StrictInt
+
+
+class _Definition(_Wire):
+    build_type: Literal["urn:mlbuild:build:v1"] = BUILD_TYPE
+    external_parameters: _External
+    internal_parameters: _Internal
+    resolved_dependencies: tuple[ResourceDescriptor, ...]
+
+
+class _Builder(_Wire):
+    id: StrictStr = Field(min_length=1)
+
+
+class _Times(_Wire):
+    started_on: AwareDatetime | None = None
+    finished_on: AwareDatetime | None = None
+
+
+class _Run(_Wire):
+    builder: _Builder
+    metadata: _Times | None = None
+
+
+class _Predicate(_Wire):
+    build_definition: _Definition
+    run_details: _Run
+
+
+def slsa_statement(
+    subjects: tuple[Subject, ...],
+    *,
+    builder: str,
+    spec: SpecFile,
+    layout_version: int,
+    base_name: str,
+    base: Digest,
+    lock: Lock,
+    started: datetime | None = None,
+    finished: datetime | None = None,
+) -> Statement:
+    """The claim that `builder` made `subjects` from `spec`, `base` and `lock`. Times are aware datetimes."""
+    dependencies = [
+        ResourceDescriptor(name=BASE, digest={"sha256": base.hex}, annotations={BASE: base_name}),
+        ResourceDescriptor(name=LOCK, digest={"sha256": lock.digest.hex}),
+        *(_wheel(package) for package in sorted(lock.packages, key=lambda each: (each.name, each.version))),
+    ]
+    times = _Times(started_on=started, finished_on=finished) if started or finished else None
+    predicate = _Predicate(
+        build_definition=_Definition(
+            external_parameters=_External(spec=_Spec(name=spec.name, content=spec.content)),
+            internal_parameters=_Internal(layout_version=layout_version),
+            resolved_dependencies=tuple(dependencies),
+        ),
+        run_details=_Run(builder=_Builder(id=builder), metadata=times),
+    )
+    return Statement(
+        subjects=subjects,
+        predicate_type=PREDICATE_TYPE,
+        predicate=predicate.model_dump(mode="json", by_alias=True, exclude_none=True),
+    )
+
+
+def _wheel(package: LockedPackage) -> ResourceDescriptor:
+    annotations: dict[str, Any] = {VERSION: package.version}
+    if package.index is not None:
+        annotations[INDEX] = package.index
+    digest = {"sha256": package.sha256} if package.sha256 is not None else None
+    return ResourceDescriptor(name=package.name, uri=package.url, digest=digest, annotations=annotations)
+
+
+def read_provenance(statement: Statement, key: str) -> tuple[Provenance, Lock | None]:
+    """What a verified statement says of the build; `key` is the name of the key that signed it.
+
+    The lock is None when the statement names none; the packages are then unknown, not absent.
+    Raises InvalidInput when it is not provenance of this build type, or names a base or lock twice.
+    """
+    if statement.predicate_type != PREDICATE_TYPE:
+        raise InvalidInput(f"the statement is not SLSA provenance v1 but {statement.predicate_type!r}")
+    predicate = validated(statement.predicate, _Predicate, f"provenance of build type {BUILD_TYPE}")
+    resolved = predicate.build_definition.resolved_dependencies
+    base = _only(resolved, BASE)
+    lock = _only(resolved, LOCK)
+    packages = tuple(_locked(each) for each in resolved if not _is_input(each))
+    return (
+        Provenance(builder=predicate.run_details.builder.id, key=key, lock=lock, base=base),
+        Lock(lock, packages) if lock is not None else None,
+    )
+
+
+def _is_input(descriptor: ResourceDescriptor) -> bool:
+    """Whether this is the base or the lock. A package may be called the same, but has a version."""
+    return descriptor.name in {BASE, LOCK} and VERSION not in (descriptor.annotations or {})
+
+
+def _only(resolved: Sequence[ResourceDescriptor], name: str) -> Digest | None:
+    found = [each for each in resolved if each.name == name and _is_input(each)]
+    if len(found) > 1:
+        raise InvalidInput(f"the provenance names {name!r} twice")
+    if found and found[0].sha256 is None:
+        raise InvalidInput(f"the provenance names {name!r} without a sha256 digest")
+    return found[0].sha256 if found else None
+
+
+def _locked(descriptor: ResourceDescriptor) -> LockedPackage:
+    annotations = descriptor.annotations or {}
+    version, index = annotations.get(VERSION), annotations.get(INDEX)
+    if descriptor.name is None or not isinstance(version, str) or not isinstance(index, str | None):
+        raise InvalidInput(f"the provenance names a package without name or version: {descriptor.name!r}")
+    sha256 = descriptor.sha256
+    return LockedPackage(descriptor.name, version, sha256.hex if sha256 else None, descriptor.uri, index)
