@@ -1,0 +1,167 @@
+"""From a spec to its lock: resolve with uv, read the wheels' metadata, write `pylock.toml`.
+
+The same question with the same answer gives the same bytes, and pins that still fit are kept, so that a
+change of one requirement is a small change of the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from builder.cache import Cache
+from builder.dependencies import trace
+from builder.lock_writer import render
+from builder.lockfile import LOCK_NAME, LockedWheel, LockFile, Pins, parse_lock, read_lock
+from builder.metadata import read_metadata
+from builder.progress import Progress
+from builder.requirements import Inputs, read_inputs
+from builder.spec import SPEC_NAME, Spec
+from builder.target import Target
+from builder.uv import Question, Uv
+from compliance.bases import BaseDefinition
+from compliance.errors import InvalidInput
+from compliance.evidence import Lock, LockedPackage
+from compliance.inventory import Ecosystem, Origin, Package
+from compliance.oci.digest import Digest
+
+__all__ = [
+    "LOCK_NAME",
+    "LockFile",
+    "LockedWheel",
+    "as_evidence",
+    "inventory_packages",
+    "is_current",
+    "lock_project",
+    "read_lock",
+]
+
+
+def lock_project(
+    spec: Spec,
+    spec_path: Path,
+    base: BaseDefinition,
+    cache: Cache,
+    progress: Progress,
+    *,
+    upgrade: bool = False,
+    workers: int = 8,
+    environment: Mapping[str, str] = os.environ,
+) -> LockFile:
+    """Lock the project of `spec_path` for `base`, and write the lock beside it when it has changed.
+
+    `upgrade` lets every version move; otherwise those in the present lock are kept where they still fit.
+    `environment` is where index settings and credentials come from. Raises InvalidInput when the
+    requirements are wrong or cannot be met, Unavailable when an index cannot be asked.
+    """
+    path = spec_path.parent / LOCK_NAME
+    inputs = read_inputs(spec, spec_path)
+    pins = _pins(inputs, base)
+    pinned = _pinned(path, progress)
+    progress.step(f"resolving {len(pins.requirements)} requirements for Python {pins.target.python}")
+    question = Question(
+        spec_path=spec_path.absolute(),
+        files=tuple((spec_path.parent / name).absolute() for name in spec.requirements or ()),
+        dependencies=spec.dependencies or (),
+        target=pins.target,
+        pinned=pinned,
+        upgrade=upgrade,
+    )
+    resolved = Uv.find(environment).resolve(question)
+    progress.step(f"reading what {len(resolved)} wheels say of themselves")
+    metadata = read_metadata(resolved, cache.directory("metadata"), environment, progress, workers)
+    why = trace([asked.requirement for asked in inputs.asked], metadata, pins.target)
+    wheels = tuple(
+        LockedWheel(
+            name=wheel.name,
+            version=wheel.version,
+            filename=wheel.filename,
+            url=wheel.url,
+            size=wheel.size,
+            sha256=wheel.sha256,
+            upload_time=wheel.upload_time,
+            index=wheel.index,
+            licence=metadata[wheel.name].licence,
+            chain=why.chains.get(wheel.name, ()),
+            depends_on=why.depends_on[wheel.name],
+            direct=len(why.chains.get(wheel.name, ())) == 1,
+        )
+        for wheel in resolved
+    )
+    raw = render(pins, wheels)
+    lock = parse_lock(raw, path)
+    if raw != pinned:
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        part.write_bytes(raw)
+        part.replace(path)
+    return lock
+
+
+def is_current(lock: LockFile, spec: Spec, base: BaseDefinition) -> tuple[bool, str]:
+    """Whether the lock still answers the spec beside it, and in a few words why not. Nothing is resolved."""
+    now = _pins(read_inputs(spec, lock.path.parent / SPEC_NAME), base)
+    then = lock.pins
+    if now.digest == then.digest:
+        return True, "the lock answers the spec"
+    if now.base_name != then.base_name:
+        return False, f"the spec names the base {now.base_name}, the lock is for {then.base_name}"
+    if (now.base_digest, now.target) != (then.base_digest, then.target):
+        return False, f"the base {now.base_name} is now {now.base_digest}, the lock is for {then.base_digest}"
+    for kind, new, old in (
+        ("requirements", now.requirements, then.requirements),
+        ("constraints", now.constraints, then.constraints),
+        ("index options", now.options, then.options),
+    ):
+        added, gone = sorted(set(new) - set(old)), sorted(set(old) - set(new))
+        if added or gone:
+            changes = [*(f"+ {text}" for text in added), *(f"- {text}" for text in gone)]
+            return False, f"the {kind} have changed: {', '.join(changes)}"
+    return False, "the lock was made for something else"
+
+
+def as_evidence(lock: LockFile) -> Lock:
+    """The lock as policies see it."""
+    packages = (
+        LockedPackage(wheel.name, wheel.version, wheel.sha256, wheel.url, wheel.index) for wheel in lock.wheels
+    )
+    return Lock(lock.digest, tuple(packages))
+
+
+def inventory_packages(lock: LockFile, layer_of: Mapping[str, Digest] | None = None) -> tuple[Package, ...]:
+    """The locked packages as parts of an image, sorted by purl. `layer_of` gives the layer of each, by name."""
+    purls = {wheel.name: wheel.purl for wheel in lock.wheels}
+    packages = (
+        Package(
+            purl=wheel.purl,
+            name=wheel.name,
+            version=wheel.version,
+            ecosystem=Ecosystem.PYPI,
+            origin=Origin.DEPENDENCY,
+            layer=layer_of[wheel.name] if layer_of is not None else None,
+            licence=wheel.licence,
+            sha256=wheel.sha256,
+            url=wheel.url,
+            chain=wheel.chain,
+            depends_on=tuple(sorted(purls[name] for name in wheel.depends_on)),
+        )
+        for wheel in lock.wheels
+    )
+    return tuple(sorted(packages, key=lambda package: package.purl))
+
+
+def _pins(inputs: Inputs, base: BaseDefinition) -> Pins:
+    return Pins(base.name, base.digest, Target.of(base), inputs.requirements, inputs.limits, inputs.options)
+
+
+def _pinned(path: Path, progress: Progress) -> bytes | None:
+    """The present lock, for the versions in it; None when there is none that can be read."""
+    if not path.is_file():
+        return None
+    raw = path.read_bytes()
+    try:
+        parse_lock(raw, path)
+    except InvalidInput as error:
+        progress.step(f"{error.message}; so every version is chosen anew")
+        return None
+    return raw
