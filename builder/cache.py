@@ -3,6 +3,7 @@
     blobs/sha256/ab/ab12…        a file with that digest
     blobs/sha256/ab/ab12….seen   its size and modification time when it was last hashed
     layers/KEY.json              the layer that a set of inputs gives: descriptor, diffID, tar size
+    known/                       digests of large files outside the cache, by path, size and times
     new/                         files being written
     NAME/                        whatever `directory(NAME)` is asked for
 
@@ -38,6 +39,8 @@ from compliance.oci.digest import Digest
 from compliance.oci.manifest import Descriptor
 
 _LEFTOVER_SECONDS: Final = 24 * 60 * 60
+_REMEMBERED_SIZE: Final = 1 << 20
+_CLOCK_TICK: Final = 2.0
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -89,6 +92,15 @@ class _Seen(BaseModel):
     mtime_ns: int
 
 
+class _Known(BaseModel):
+    """A file outside the cache: inode, size and times, and the digest it had with them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: list[int]
+    digest: Digest
+
+
 class _LayerRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -104,6 +116,7 @@ class Cache:
         self.root = root.absolute()
         self._blobs = self.directory("blobs") / "sha256"
         self._layers = self.directory("layers")
+        self._known = self.directory("known")
         self._new = self.directory("new")
         self._sweep()
 
@@ -162,6 +175,26 @@ class Cache:
                     yield stream, Path(name)
             finally:
                 Path(name).unlink(missing_ok=True)
+
+    def digest_of(self, file: Path) -> Digest:
+        """The sha256 of a file outside the cache.
+
+        A large one is not read again while its inode, size, modification and change time stay the same;
+        one that changed within the last two seconds is not remembered, since clocks tick coarsely.
+        """
+        state = file.stat()
+        identity = [state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns]
+        note = self._known / f"{Digest.of(os.fsencode(file.absolute())).hex}.json"
+        if state.st_size >= _REMEMBERED_SIZE:
+            known = _read(note, _Known)
+            if known is not None and known.identity == identity:
+                return known.digest
+        started = time.time()
+        with file.open("rb") as stream:
+            digest = Digest.of_chunks(iter(lambda: stream.read(CHUNK), b""))
+        if state.st_size >= _REMEMBERED_SIZE and state.st_ctime < started - _CLOCK_TICK:
+            self._write(note, _Known(identity=identity, digest=digest))
+        return digest
 
     def layer(self, recipe: Recipe) -> StoredLayer | None:
         """The layer this recipe gave before, or None when it was never made or its blob is gone."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from installer.records import Hash, InvalidRecordEntry, RecordEntry, parse_record_file
-from isal import igzip_lib, isal_zlib
+from isal import isal_zlib
 
 from builder.errors import BuilderError
 from builder.layers.tar import CHUNK, is_plain
@@ -30,6 +30,7 @@ _ENCRYPTED: Final = 0x1
 _SIGNATURES: Final = ("RECORD.jws", "RECORD.p7s")
 _HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
 _TEXT_LIMIT: Final = 64 << 20
+_INFLATE_ERROR: Final = cast(type[Exception], isal_zlib.error)  # its stub names an instance
 
 
 def sha256_of(content: bytes) -> Hash:
@@ -207,7 +208,7 @@ class _Member(io.RawIOBase):
         else:
             try:
                 chunk = self._inflate.decompress(data, CHUNK)
-            except igzip_lib.IsalError as error:
+            except _INFLATE_ERROR as error:
                 raise self._archive.refused(f"is damaged at {self._member.filename}: {error}") from error
             self._tail = self._inflate.unconsumed_tail
         self._crc = isal_zlib.crc32(chunk, self._crc)

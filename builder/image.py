@@ -1,0 +1,283 @@
+"""From a base, locked wheels and a project to an image: layers, config and manifest in an OCI layout.
+
+Each layer is made once for its inputs and kept in the cache; the image only names them. So a second build
+with nothing changed looks at files' states and writes a few small documents, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Protocol
+
+from packaging.utils import canonicalize_name
+
+from builder.cache import Cache, Recipe, StoredLayer
+from builder.errors import BuilderError
+from builder.layers.app import AppInput, app_entries, app_inputs, find_files
+from builder.layers.plan import WheelLayer, overlay, plan_layers
+from builder.layers.tar import Compression, WrittenLayer, write_layer
+from builder.layers.wheel import Environment, WheelInput, open_wheel
+from builder.progress import Progress
+from compliance.inventory import Origin
+from compliance.oci.digest import Digest
+from compliance.oci.layout import REFERENCE_NAME, Layout
+from compliance.oci.manifest import (
+    OCI_CONFIG,
+    OCI_MANIFEST,
+    Descriptor,
+    History,
+    ImageConfig,
+    Manifest,
+    Platform,
+    RootFs,
+    RuntimeConfig,
+)
+
+WORKING_DIR: Final = "/app"
+LOCK_LABEL: Final = "io.mlbuild.lock"
+
+
+class BaseImage(Protocol):
+    """A base that was built: its config, and its layers from the bottom up with diffID and blob."""
+
+    @property
+    def layers(self) -> Sequence[tuple[Descriptor, Digest, Path]]: ...
+
+    @property
+    def config(self) -> ImageConfig: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """What the spec says of how the image runs. None leaves it to the base, as in a Dockerfile.
+
+    `reference` is the name in the layout's index. `created` is RFC 3339 and never the clock's. `ports`
+    are `8080/tcp`. `labels` are added to the base's.
+    """
+
+    reference: str
+    created: str | None = None
+    user: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    ports: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    lock: Digest | None = None
+    working_dir: str = WORKING_DIR
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLayer:
+    """One layer of an image and what is in it: the names and versions of wheels, sorted."""
+
+    descriptor: Descriptor
+    diff_id: Digest
+    tar_size: int
+    path: Path
+    origin: Origin
+    packages: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image in a layout. `layers` are those above the base, from the bottom up."""
+
+    descriptor: Descriptor
+    config_digest: Digest
+    config: ImageConfig
+    manifest: Manifest
+    layers: tuple[ImageLayer, ...]
+
+    @property
+    def digest(self) -> Digest:
+        return self.descriptor.digest
+
+    @property
+    def layer_of(self) -> Mapping[str, Digest]:
+        """The diffID of the layer that holds a Python package, by its normalised name."""
+        return {name: layer.diff_id for layer in self.layers for name, _ in layer.packages}
+
+
+def build_image(
+    base: BaseImage,
+    wheels: Iterable[WheelInput],
+    app: AppInput | None,
+    settings: ImageSettings,
+    cache: Cache,
+    layout: Layout,
+    progress: Progress,
+    *,
+    environment: Environment = Environment(),  # noqa: B008 - frozen
+    compression: Compression = Compression.GZIP,
+    workers: int | None = None,
+) -> BuiltImage:
+    """Make the image in `layout` and its index. The same inputs give the same digest on any machine.
+
+    Raises BuilderError for a wheel that cannot be installed as locked, InvalidInput for a project that
+    cannot be taken as it is.
+    """
+    plan = plan_layers(wheels, base_layers=len(base.layers))
+    jobs = [_WheelJob(layer, environment, compression) for layer in plan]
+    layers = _make_layers(jobs, cache, progress, workers or os.cpu_count() or 1)
+    if app is not None:
+        layers += _app_layer(app, cache, compression, progress)
+    return _assemble(base, layers, settings, layout)
+
+
+@dataclass(frozen=True, slots=True)
+class _WheelJob:
+    layer: WheelLayer
+    environment: Environment
+    compression: Compression
+
+    @property
+    def recipe(self) -> Recipe:
+        inputs = tuple(
+            f"{canonicalize_name(wheel.name)} {wheel.version} {wheel.digest}{' requested' * wheel.direct}"
+            for wheel in self.layer.wheels
+        )
+        return Recipe("wheels", inputs, self.environment.prefix, self.environment.python, self.compression)
+
+    @property
+    def size(self) -> int:
+        return sum(wheel.size for wheel in self.layer.wheels)
+
+    def write(self, blob: BinaryIO) -> WrittenLayer:
+        with ExitStack() as stack:
+            trees = [stack.enter_context(open_wheel(wheel, self.environment)) for wheel in self.layer.wheels]
+            return write_layer(overlay(trees), blob, compression=self.compression)
+
+    def described(self, stored: StoredLayer) -> ImageLayer:
+        packages = tuple((canonicalize_name(wheel.name), wheel.version) for wheel in self.layer.wheels)
+        return _image_layer(stored, Origin.DEPENDENCY, packages)
+
+
+def _make_layers(jobs: Sequence[_WheelJob], cache: Cache, progress: Progress, workers: int) -> list[ImageLayer]:
+    """The layers of the wheels; those that are not in the cache are made side by side."""
+    missing = [job for job in jobs if cache.layer(job.recipe) is None]
+    if missing:
+        progress.step(f"Making {len(missing)} of {len(jobs)} layers")
+    with (
+        progress.bytes("layers", sum(job.size for job in missing)) as advance,
+        ThreadPoolExecutor(min(workers, len(missing)) or 1, "layer") as pool,
+    ):
+
+        def make(job: _WheelJob) -> None:
+            cache.make_layer(job.recipe, job.write)
+            advance(job.size)
+
+        for _ in pool.map(make, missing):
+            pass
+    return [job.described(cache.make_layer(job.recipe, job.write)) for job in jobs]
+
+
+def _app_layer(app: AppInput, cache: Cache, compression: Compression, progress: Progress) -> list[ImageLayer]:
+    """The layer of the project's files; none when there are no files."""
+    found = find_files(app)
+    if not found:
+        return []
+    files = [(file, Digest.of(b"") if file.target else cache.digest_of(file.source)) for file in found]
+    recipe = Recipe("app", app_inputs(files), compression=compression)
+    if cache.layer(recipe) is None:
+        progress.step(f"Making the layer of {len(files)} project files")
+    stored = cache.make_layer(recipe, lambda blob: write_layer(app_entries(files), blob, compression=compression))
+    return [_image_layer(stored, Origin.APP)]
+
+
+def _image_layer(stored: StoredLayer, origin: Origin, packages: tuple[tuple[str, str], ...] = ()) -> ImageLayer:
+    return ImageLayer(stored.descriptor, stored.diff_id, stored.tar_size, stored.path, origin, packages)
+
+
+def _assemble(
+    base: BaseImage, layers: Sequence[ImageLayer], settings: ImageSettings, layout: Layout
+) -> BuiltImage:
+    for descriptor, _, path in base.layers:
+        _link(layout, path, descriptor)
+    for layer in layers:
+        _link(layout, layer.path, layer.descriptor)
+    config = image_config(base, layers, settings)
+    config_descriptor = layout.write_bytes(config.to_json(), OCI_CONFIG)
+    manifest = Manifest(
+        config=config_descriptor,
+        layers=(*(descriptor for descriptor, _, _ in base.layers), *(layer.descriptor for layer in layers)),
+    )
+    written = layout.write_bytes(manifest.to_json(), OCI_MANIFEST)
+    descriptor = written.model_copy(
+        update={
+            "platform": Platform(os=config.os, architecture=config.architecture, variant=config.variant),
+            "annotations": {REFERENCE_NAME: settings.reference},
+        }
+    )
+    layout.write_index((descriptor,))
+    return BuiltImage(descriptor, config_descriptor.digest, config, manifest, tuple(layers))
+
+
+def _link(layout: Layout, source: Path, descriptor: Descriptor) -> None:
+    """Put a blob of the cache into the layout, in place of one that is not, or no longer, the same."""
+    target = layout.path(descriptor.digest)
+    try:
+        there, here = target.stat(), source.stat()
+        linkable = there.st_dev == here.st_dev
+        if there.st_size != descriptor.size or (linkable and there.st_ino != here.st_ino):
+            target.unlink()
+    except FileNotFoundError:
+        pass
+    layout.add_file(source, descriptor.digest)
+
+
+def image_config(base: BaseImage, layers: Sequence[ImageLayer], settings: ImageSettings) -> ImageConfig:
+    """The base's config with the spec's settings over it and a line of history a layer."""
+    below = base.config
+    if below.rootfs.diff_ids != tuple(diff_id for _, diff_id, _ in base.layers):
+        raise BuilderError("the base's config and layers disagree", remedy="Build the base again.")
+    history = tuple(
+        History(created=settings.created, created_by=f"mlbuild {_contents(layer)}") for layer in layers
+    )
+    return ImageConfig(
+        created=settings.created or below.created,
+        architecture=below.architecture,
+        os=below.os,
+        variant=below.variant,
+        config=_runtime(below.config, settings),
+        rootfs=RootFs(diff_ids=(*below.rootfs.diff_ids, *(layer.diff_id for layer in layers))),
+        history=(*(below.history or ()), *history),
+    )
+
+
+def _contents(layer: ImageLayer) -> str:
+    if layer.origin is Origin.APP:
+        return "project files"
+    return " ".join(f"{name}=={version}" for name, version in layer.packages)
+
+
+def _runtime(base: RuntimeConfig, settings: ImageSettings) -> RuntimeConfig:
+    entrypoint, command = settings.entrypoint, settings.command
+    ports: dict[str, dict[str, Any]] = {port: {} for port in settings.ports}
+    labels = {**(base.labels or {}), **dict(settings.labels)}
+    if settings.lock is not None:
+        labels[LOCK_LABEL] = settings.lock
+    return base.model_copy(
+        update={
+            "user": settings.user if settings.user is not None else base.user,
+            "env": _environment(base.env or (), settings.env),
+            "entrypoint": entrypoint if entrypoint is not None else base.entrypoint,
+            # As in a Dockerfile: the base's command was meant for the base's entrypoint.
+            "cmd": command if command is not None or entrypoint is not None else base.cmd,
+            "exposed_ports": dict(sorted({**(base.exposed_ports or {}), **ports}.items())) or None,
+            "labels": dict(sorted(labels.items())) or None,
+            "working_dir": settings.working_dir,
+        }
+    )
+
+
+def _environment(base: Iterable[str], own: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The base's variables with the spec's in their place, further ones after them, sorted."""
+    variables = dict(line.partition("=")[::2] for line in base)
+    variables.update(sorted(own))
+    return tuple(f"{name}={value}" for name, value in variables.items())
