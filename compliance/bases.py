@@ -75,22 +75,8 @@ class BaseDefinition:
 
     @property
     def settings(self) -> Settings:
-        """The image settings that the base gives to images made from it. The user is numeric, since a
-        runtime that must not start root (`runAsNonRoot`) cannot look names up."""
-        user = self.recipe.user
-        return Settings(
-            user=f"{user.uid}:{user.gid}",
-            entrypoint=(),
-            command=(),
-            environment=tuple(f"{name}={value}" for name, value in self.recipe.environment.items()),
-            exposed_ports=(),
-            labels=(
-                ("org.opencontainers.image.title", self.name),
-                ("org.opencontainers.image.description", self.recipe.description),
-                ("org.opencontainers.image.created", self.created.strftime("%Y-%m-%dT%H:%M:%SZ")),
-            ),
-            working_dir=self.recipe.working_dir,
-        )
+        """The image settings that the base gives to images made from it."""
+        return settings_of(self.recipe, self.created)
 
     @property
     def packages(self) -> tuple[Package, ...]:
@@ -119,6 +105,24 @@ class BaseDefinition:
 
     def purl(self, package: LockedDeb) -> str:
         return debian_purl(package.name, package.version, package.architecture, self.os)
+
+
+def settings_of(recipe: Recipe, created: datetime) -> Settings:
+    """The settings of a base's image config. The user is numeric, since a runtime that must not start
+    root (`runAsNonRoot`) cannot look names up."""
+    return Settings(
+        user=f"{recipe.user.uid}:{recipe.user.gid}",
+        entrypoint=(),
+        command=(),
+        environment=tuple(f"{name}={value}" for name, value in recipe.environment.items()),
+        exposed_ports=(),
+        labels=(
+            ("org.opencontainers.image.title", recipe.name),
+            ("org.opencontainers.image.description", recipe.description),
+            ("org.opencontainers.image.created", created.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        ),
+        working_dir=recipe.working_dir,
+    )
 
 
 def debian_purl(name: str, version: str, architecture: str, os: OperatingSystem) -> str:
