@@ -32,7 +32,7 @@ def root_filesystem(recipe: Recipe, packages: Sequence[tuple[LockedDeb, Deb]]) -
     tree = _unpacked(recipe.files, packages)
     originals = {entry.path: entry for _, deb in packages for entry in deb.entries}
     own = [
-        *_merged_usr(tree),
+        *_standard_links(tree),
         *_accounts(recipe, originals),
         *_certificates(tree),
         *_host_configuration(originals),
@@ -52,9 +52,11 @@ def _unpacked(files: Files, packages: Iterable[tuple[LockedDeb, Deb]]) -> Tree:
     keeps = _Patterns(files)
     tree: Tree = {}
     owners: dict[str, str] = {}
+    emptied: set[str] = set()
     for package, deb in packages:
         for entry in deb.entries:
             if not keeps(entry.path):
+                emptied.add(entry.path.rpartition("/")[0])
                 continue
             present = tree.get(entry.path)
             if present is not None and present.kind is entry.kind is Kind.DIRECTORY:
@@ -68,7 +70,19 @@ def _unpacked(files: Files, packages: Iterable[tuple[LockedDeb, Deb]]) -> Tree:
                 )
             tree[entry.path] = entry
             owners[entry.path] = package.name
+    _prune(tree, emptied)
     return tree
+
+
+def _prune(tree: Tree, emptied: set[str]) -> None:
+    """Drop the directories whose whole content was excluded, and then those that only held such ones."""
+    parents = {path.rpartition("/")[0] for path in tree}
+    while emptied:
+        path = emptied.pop()
+        if path not in parents and tree.pop(path, None) is not None:
+            parent = path.rpartition("/")[0]
+            parents = {path.rpartition("/")[0] for path in tree}
+            emptied.add(parent)
 
 
 class _Patterns:
@@ -83,13 +97,15 @@ class _Patterns:
         return not excluded or any(pattern.match(path) for pattern in self._include)
 
 
-def _merged_usr(tree: Tree) -> Iterator[Entry]:
-    """The links that the usrmerge package makes: always for bin, lib and sbin, for others where filled."""
+def _standard_links(tree: Tree) -> Iterator[Entry]:
+    """The links of merged /usr, always for bin, lib and sbin, for others where filled; and those of /run."""
     for name in MERGED:
         filled = any(path.startswith(f"usr/{name}/") for path in tree)
         if filled or name in {"bin", "lib", "sbin"}:
             yield symlink(name, f"usr/{name}")
             yield directory(f"usr/{name}")
+    yield symlink("var/run", "/run")
+    yield symlink("var/lock", "/run/lock")
 
 
 def _accounts(recipe: Recipe, originals: Mapping[str, Entry]) -> Iterator[Entry]:
