@@ -104,11 +104,11 @@ def plain(bucket: Mapping[bytes, Any]) -> dict[bytes, Any]:
 
 
 keys = st.binary(min_size=1, max_size=60)
-values = st.one_of(st.binary(max_size=80), st.binary(min_size=900, max_size=9000))
+values = st.one_of(st.binary(max_size=80), st.integers(900, 9000).map(lambda size: b"v" * size))
 trees = st.recursive(
-    st.dictionaries(keys, values, max_size=40),
-    lambda below: st.dictionaries(keys, st.one_of(values, below), max_size=40),
-    max_leaves=12,
+    st.dictionaries(keys, values, max_size=25),
+    lambda below: st.dictionaries(keys, st.one_of(values, below), max_size=25),
+    max_leaves=6,
 )
 
 

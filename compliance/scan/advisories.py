@@ -1,0 +1,233 @@
+"""Private advisories: OSV files in a directory, compiled into a database that Trivy reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from pydantic import ValidationError
+
+from compliance.document import read_model
+from compliance.errors import InvalidInput, Location
+from compliance.evidence import Database, Severity
+from compliance.oci.digest import Digest
+from compliance.scan.bolt import Bucket, write_bolt
+from compliance.scan.osv import Affected, Event, OsvFile
+from compliance.scan.trivy import TrivyDatabase
+
+NAME: Final = "advisories"
+COMPILER: Final = 1
+"""Raised whenever the same advisories would be compiled into another database."""
+
+_SOURCE: Final = {"ID": "mlbuild", "Name": "mlbuild advisories", "URL": ""}
+_PYTHON_BUCKET: Final = "pip::mlbuild advisories"
+_LEVELS: Final = {
+    Severity.UNKNOWN: 0,
+    Severity.LOW: 1,
+    Severity.MEDIUM: 2,
+    Severity.HIGH: 3,
+    Severity.CRITICAL: 4,
+}
+Entry = dict[str, Any]
+"""A value of Trivy's database before it becomes JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advisory:
+    """One advisory file that was read and found right."""
+
+    path: Path
+    osv: OsvFile
+    severity: Severity
+
+    @property
+    def id(self) -> str:
+        return self.osv.id
+
+
+def read_advisories(directory: Path) -> tuple[Advisory, ...]:
+    """The advisories in `directory`, one a `.json` file named after its id, sorted by id.
+
+    Raises InvalidInput with file and line for the first file that is not a valid advisory.
+    """
+    return tuple(_read(path) for path in advisory_files(directory))
+
+
+def advisory_files(directory: Path) -> tuple[Path, ...]:
+    """The advisory files of a directory in the order they are read; none when it does not exist."""
+    return tuple(sorted(directory.glob("*.json")))
+
+
+def advisories_digest(files: Iterable[Path]) -> Digest:
+    """One digest over the names and contents of advisory files and the way they are compiled."""
+    parts = [f"{path.name} {Digest.of(path.read_bytes())}\n" for path in files]
+    return Digest.of(f"compiler {COMPILER}\n{''.join(parts)}".encode())
+
+
+def _read(path: Path) -> Advisory:
+    osv = _parse(path)
+    if path.name != f"{osv.id}.json":
+        raise InvalidInput(f"holds the advisory {osv.id}", at=Location(path), remedy=f"Name it {osv.id}.json.")
+    rating = osv.rating
+    if rating is None:
+        raise InvalidInput("has no severity", at=Location(path))
+    return Advisory(path, osv, rating)
+
+
+def _parse(path: Path) -> OsvFile:
+    """JSON is read fast; what is wrong with it is then told by the slower reader, which knows the lines."""
+    try:
+        return OsvFile.model_validate(json.loads(path.read_bytes(), object_pairs_hook=_no_twins))
+    except OSError as error:
+        raise InvalidInput(f"cannot be read: {error.strerror}", at=Location(path)) from error
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"is not valid JSON: {error.msg}", at=Location(path, error.lineno)) from error
+    except (ValidationError, ValueError, RecursionError) as error:
+        read_model(path, OsvFile)
+        raise InvalidInput(f"is not a valid OSV advisory: {error}", at=Location(path)) from error
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("an object has a key twice")
+    return result
+
+
+def compile_database(advisories: Sequence[Advisory], target: Path) -> TrivyDatabase:
+    """Write `db/trivy.db` and `db/metadata.json` below `target` and describe them.
+
+    The bytes depend on the advisories alone. The time of the database is the latest `modified` among them.
+    Withdrawn advisories are left out. Raises ValueError without advisories, since there is no such time.
+    """
+    if not advisories:
+        raise ValueError("a database needs at least one advisory")
+    folder = target / "db"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bolt(folder / "trivy.db", _buckets(advisories))
+    updated = max(advisory.osv.modified for advisory in advisories).astimezone(UTC)
+    when = _time(updated)
+    metadata = {"Version": 2, "NextUpdate": when, "UpdatedAt": when, "DownloadedAt": when}
+    (folder / "metadata.json").write_bytes(_json(metadata))
+    return TrivyDatabase(NAME, target, Database(NAME, Digest.of((folder / "trivy.db").read_bytes()), updated))
+
+
+def _buckets(advisories: Sequence[Advisory]) -> dict[bytes, Bucket]:
+    """The buckets of Trivy's schema 2: per source the packages, then what is known of each advisory."""
+    details: dict[bytes, bytes] = {}
+    sources: dict[str, dict[str, dict[str, Entry]]] = {}
+    for advisory in advisories:
+        if advisory.osv.withdrawn is not None:
+            continue
+        details[advisory.id.encode()] = _json(_detail(advisory))
+        for affected in advisory.osv.affected:
+            release = affected.package.debian_release
+            packages = sources.setdefault(_PYTHON_BUCKET if release is None else f"debian {release}", {})
+            entry = _python_entry(advisory, affected) if release is None else _debian_entry(advisory, affected)
+            for name in _names(affected):
+                known = packages.setdefault(name, {})
+                known[advisory.id] = _merged(known.get(advisory.id), entry)
+    return {
+        **{source.encode(): _encode(packages) for source, packages in sources.items()},
+        b"vulnerability": details,
+        b"data-source": {source.encode(): _json(_SOURCE) for source in sources},
+    }
+
+
+def _encode(packages: dict[str, dict[str, Entry]]) -> Bucket:
+    return {
+        name.encode(): {identifier.encode(): _json(entry) for identifier, entry in entries.items()}
+        for name, entries in packages.items()
+    }
+
+
+def _names(affected: Affected) -> set[str]:
+    """The names to file a package under. Trivy folds case and underscores of a PyPI name, but not dots."""
+    name = affected.package.name
+    if affected.package.debian_release is not None:
+        return {name}
+    return {canonicalize_name(name), name.lower().replace("_", "-")}
+
+
+def _merged(first: Entry | None, second: Entry) -> Entry:
+    """One entry from two of the same advisory and package, which OSV allows: their lists are joined."""
+    if first is None:
+        return second
+    joined = {key: [*first[key], *second[key]] for key in ("PatchedVersions", "VulnerableVersions")}
+    return {**first, **joined}
+
+
+def _python_entry(advisory: Advisory, affected: Affected) -> Entry:
+    events = [event for item in affected.version_ranges for event in item.events]
+    fixed = sorted({Version(event.fixed) for event in events if event.fixed is not None})
+    constraints = [text for item in affected.version_ranges for text in constraints_of(item.events)]
+    return {
+        "PatchedVersions": [str(version) for version in fixed],
+        "VendorIDs": advisory.osv.aliases,
+        "VulnerableVersions": [*constraints, *(f"=={version}" for version in affected.versions)],
+    }
+
+
+def constraints_of(events: Sequence[Event]) -> list[str]:
+    """The affected stretches of a range as version specifiers, such as `>=1.0, <1.4.2`.
+
+    >>> constraints_of([Event(introduced="0"), Event(fixed="1.2"), Event(introduced="2.0")])
+    ['<1.2', '>=2.0']
+    """
+    constraints = []
+    since: str | None = None
+    for event in sorted(events, key=_position):
+        if event.introduced is not None:
+            since = since or event.introduced
+            continue
+        upper = f"<{event.fixed}" if event.fixed is not None else f"<={event.last_affected}"
+        if since is not None:
+            constraints.append(upper if since == "0" else f">={since}, {upper}")
+        since = None
+    if since is not None:
+        constraints.append(">=0.dev0" if since == "0" else f">={since}")
+    return constraints
+
+
+def _position(event: Event) -> tuple[bool, Version, bool]:
+    """Where an event stands: `0` is before every version; at one version, an end comes before a beginning."""
+    return event.version != "0", Version(event.version), event.introduced is not None
+
+
+def _debian_entry(advisory: Advisory, affected: Affected) -> Entry:
+    fixed = next((e.fixed for item in affected.version_ranges for e in item.events if e.fixed is not None), "")
+    return {
+        "FixedVersion": fixed,
+        "Severity": _LEVELS[advisory.severity],
+        "VendorIDs": advisory.osv.aliases,
+    }
+
+
+def _detail(advisory: Advisory) -> Entry:
+    osv = advisory.osv
+    summary = osv.summary or (osv.details or "").strip().split("\n")[0]
+    detail: Entry = {
+        "Title": summary,
+        "Description": osv.details or summary,
+        "Severity": advisory.severity.name,
+        "VendorSeverity": {_SOURCE["ID"]: _LEVELS[advisory.severity]},
+        "References": [reference.url for reference in osv.references],
+        "LastModifiedDate": _time(osv.modified),
+    }
+    if osv.published is not None:
+        detail["PublishedDate"] = _time(osv.published)
+    return detail
+
+
+def _json(value: Entry) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
