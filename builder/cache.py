@@ -123,7 +123,7 @@ class Cache:
     def directory(self, name: str) -> Path:
         """A directory of the cache for somebody's own files. Raises BuilderError when it cannot be made."""
         path = self.root / name
-        with _storing(path):
+        with storing(path):
             path.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -157,7 +157,7 @@ class Cache:
     def adopt(self, file: Path, digest: Digest) -> Path:
         """Give a file made in this cache its place. The caller has found its digest to be this one."""
         path = self.path(digest)
-        with _storing(path):
+        with storing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             file.chmod(0o644)
             state = file.stat()
@@ -168,7 +168,7 @@ class Cache:
     @contextmanager
     def fresh(self) -> Iterator[tuple[BinaryIO, Path]]:
         """A new file to write and then `adopt`; it is removed at the end when nobody did."""
-        with _storing(self._new):
+        with storing(self._new):
             handle, name = tempfile.mkstemp(dir=self._new)
             try:
                 with os.fdopen(handle, "wb") as stream:
@@ -253,7 +253,8 @@ def _read(path: Path, model: type[ModelT]) -> ModelT | None:
 
 
 @contextmanager
-def _storing(path: Path) -> Iterator[None]:
+def storing(path: Path) -> Iterator[None]:
+    """Turns an OSError while `path` is written into a BuilderError that says what to do."""
     try:
         yield
     except OSError as error:
