@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from compliance.oci.digest import Digest
+from compliance.oci.manifest import RuntimeConfig
 
 
 class Origin(StrEnum):
@@ -81,6 +82,19 @@ class Settings:
     exposed_ports: tuple[str, ...]
     labels: tuple[tuple[str, str], ...]
     working_dir: str
+
+    @classmethod
+    def of(cls, config: RuntimeConfig) -> Settings:
+        """The settings in the `config` member of an image config."""
+        return cls(
+            user=config.user or "",
+            entrypoint=config.entrypoint or (),
+            command=config.cmd or (),
+            environment=config.env or (),
+            exposed_ports=tuple(sorted(config.exposed_ports or ())),
+            labels=tuple(sorted((config.labels or {}).items())),
+            working_dir=config.working_dir or "",
+        )
 
 
 @dataclass(frozen=True, slots=True)
