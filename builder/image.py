@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Protocol
+from typing import BinaryIO, Protocol
 
 from packaging.utils import canonicalize_name
 
 from builder.cache import Cache, Recipe, StoredLayer
 from builder.errors import BuilderError
+from builder.image_config import ImageSettings, image_config, runtime_config
 from builder.layers.app import AppInput, app_entries, app_inputs, find_files
 from builder.layers.plan import WheelLayer, overlay, plan_layers
 from builder.layers.tar import Compression, WrittenLayer, write_layer
@@ -30,46 +31,30 @@ from compliance.oci.manifest import (
     OCI_CONFIG,
     OCI_MANIFEST,
     Descriptor,
-    History,
     ImageConfig,
     Manifest,
     Platform,
-    RootFs,
-    RuntimeConfig,
 )
 
-WORKING_DIR: Final = "/app"
-LOCK_LABEL: Final = "io.mlbuild.lock"
+__all__ = [
+    "BaseImage",
+    "BuiltImage",
+    "ImageLayer",
+    "ImageSettings",
+    "app_layer",
+    "build_image",
+    "runtime_config",
+]
 
 
 class BaseImage(Protocol):
-    """A base that was built: its config, and its layers from the bottom up with diffID and blob."""
+    """A base that was built: its config, and its layers from the bottom up."""
 
     @property
-    def layers(self) -> Sequence[tuple[Descriptor, Digest, Path]]: ...
+    def layers(self) -> Sequence[StoredLayer]: ...
 
     @property
     def config(self) -> ImageConfig: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSettings:
-    """What the spec says of how the image runs. None leaves it to the base, as in a Dockerfile.
-
-    `reference` is the name in the layout's index. `created` is RFC 3339 and never the clock's. `ports`
-    are `8080/tcp`. `labels` are added to the base's.
-    """
-
-    reference: str
-    created: str | None = None
-    user: str | None = None
-    env: tuple[tuple[str, str], ...] = ()
-    entrypoint: tuple[str, ...] | None = None
-    command: tuple[str, ...] | None = None
-    ports: tuple[str, ...] = ()
-    labels: tuple[tuple[str, str], ...] = ()
-    lock: Digest | None = None
-    working_dir: str = WORKING_DIR
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +110,9 @@ def build_image(
     plan = plan_layers(wheels, base_layers=len(base.layers))
     jobs = [_WheelJob(layer, environment, compression) for layer in plan]
     layers = _make_layers(jobs, cache, progress, workers or os.cpu_count() or 1)
-    if app is not None:
-        layers += _app_layer(app, cache, compression, progress)
+    own = app_layer(app, cache, progress, compression=compression) if app is not None else None
+    if own is not None:
+        layers.append(own)
     return _assemble(base, layers, settings, layout)
 
 
@@ -177,17 +163,19 @@ def _make_layers(jobs: Sequence[_WheelJob], cache: Cache, progress: Progress, wo
     return [job.described(cache.make_layer(job.recipe, job.write)) for job in jobs]
 
 
-def _app_layer(app: AppInput, cache: Cache, compression: Compression, progress: Progress) -> list[ImageLayer]:
-    """The layer of the project's files; none when there are no files."""
+def app_layer(
+    app: AppInput, cache: Cache, progress: Progress, *, compression: Compression = Compression.GZIP
+) -> ImageLayer | None:
+    """The layer of the project's files; None when there are no files. Raises InvalidInput as find_files does."""
     found = find_files(app)
     if not found:
-        return []
+        return None
     files = [(file, Digest.of(b"") if file.target else cache.digest_of(file.source)) for file in found]
     recipe = Recipe("app", app_inputs(files), compression=compression)
     if cache.layer(recipe) is None:
         progress.step(f"Making the layer of {len(files)} project files")
     stored = cache.make_layer(recipe, lambda blob: write_layer(app_entries(files), blob, compression=compression))
-    return [_image_layer(stored, Origin.APP)]
+    return _image_layer(stored, Origin.APP)
 
 
 def _image_layer(stored: StoredLayer, origin: Origin, packages: tuple[tuple[str, str], ...] = ()) -> ImageLayer:
@@ -197,15 +185,15 @@ def _image_layer(stored: StoredLayer, origin: Origin, packages: tuple[tuple[str,
 def _assemble(
     base: BaseImage, layers: Sequence[ImageLayer], settings: ImageSettings, layout: Layout
 ) -> BuiltImage:
-    for descriptor, _, path in base.layers:
-        _link(layout, path, descriptor)
-    for layer in layers:
+    if base.config.rootfs.diff_ids != tuple(layer.diff_id for layer in base.layers):
+        raise BuilderError("the base's config and layers disagree", remedy="Build the base again.")
+    for layer in (*base.layers, *layers):
         _link(layout, layer.path, layer.descriptor)
-    config = image_config(base, layers, settings)
+    config = image_config(base.config, [(layer.diff_id, _contents(layer)) for layer in layers], settings)
     config_descriptor = layout.write_bytes(config.to_json(), OCI_CONFIG)
     manifest = Manifest(
         config=config_descriptor,
-        layers=(*(descriptor for descriptor, _, _ in base.layers), *(layer.descriptor for layer in layers)),
+        layers=tuple(layer.descriptor for layer in (*base.layers, *layers)),
     )
     written = layout.write_bytes(manifest.to_json(), OCI_MANIFEST)
     descriptor = written.model_copy(
@@ -231,53 +219,7 @@ def _link(layout: Layout, source: Path, descriptor: Descriptor) -> None:
     layout.add_file(source, descriptor.digest)
 
 
-def image_config(base: BaseImage, layers: Sequence[ImageLayer], settings: ImageSettings) -> ImageConfig:
-    """The base's config with the spec's settings over it and a line of history a layer."""
-    below = base.config
-    if below.rootfs.diff_ids != tuple(diff_id for _, diff_id, _ in base.layers):
-        raise BuilderError("the base's config and layers disagree", remedy="Build the base again.")
-    history = tuple(
-        History(created=settings.created, created_by=f"mlbuild {_contents(layer)}") for layer in layers
-    )
-    return ImageConfig(
-        created=settings.created or below.created,
-        architecture=below.architecture,
-        os=below.os,
-        variant=below.variant,
-        config=_runtime(below.config, settings),
-        rootfs=RootFs(diff_ids=(*below.rootfs.diff_ids, *(layer.diff_id for layer in layers))),
-        history=(*(below.history or ()), *history),
-    )
-
-
 def _contents(layer: ImageLayer) -> str:
     if layer.origin is Origin.APP:
         return "project files"
     return " ".join(f"{name}=={version}" for name, version in layer.packages)
-
-
-def _runtime(base: RuntimeConfig, settings: ImageSettings) -> RuntimeConfig:
-    entrypoint, command = settings.entrypoint, settings.command
-    ports: dict[str, dict[str, Any]] = {port: {} for port in settings.ports}
-    labels = {**(base.labels or {}), **dict(settings.labels)}
-    if settings.lock is not None:
-        labels[LOCK_LABEL] = settings.lock
-    return base.model_copy(
-        update={
-            "user": settings.user if settings.user is not None else base.user,
-            "env": _environment(base.env or (), settings.env),
-            "entrypoint": entrypoint if entrypoint is not None else base.entrypoint,
-            # As in a Dockerfile: the base's command was meant for the base's entrypoint.
-            "cmd": command if command is not None or entrypoint is not None else base.cmd,
-            "exposed_ports": dict(sorted({**(base.exposed_ports or {}), **ports}.items())) or None,
-            "labels": dict(sorted(labels.items())) or None,
-            "working_dir": settings.working_dir,
-        }
-    )
-
-
-def _environment(base: Iterable[str], own: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """The base's variables with the spec's in their place, further ones after them, sorted."""
-    variables = dict(line.partition("=")[::2] for line in base)
-    variables.update(sorted(own))
-    return tuple(f"{name}={value}" for name, value in variables.items())
