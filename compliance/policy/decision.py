@@ -42,7 +42,8 @@ class Violation:
     `culprit` names it: a purl, a path, a setting. `key` is what a waiver may name: a vulnerability id, a
     package name, a path. `chain` is the requirement path that brought a package. `remedy` is the next
     step for this very violation, more exact than the rule's own where that is possible. `waiver` names
-    the waiver file that covers it.
+    the waiver file that covers it. `aliases` are other names of `key`; `fixed` is the smallest version of
+    the package that mends a vulnerability.
     """
 
     culprit: str
@@ -53,6 +54,8 @@ class Violation:
     remedy: str | None = None
     severity: str | None = None
     waiver: str | None = None
+    aliases: tuple[str, ...] = ()
+    fixed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

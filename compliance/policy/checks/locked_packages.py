@@ -1,0 +1,100 @@
+"""Packages in the image against packages in the lock."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+from typing import Annotated
+
+from packaging.utils import canonicalize_name
+from pydantic import ConfigDict, Field
+
+from compliance.evidence import Absent, Evidence, LockedPackage
+from compliance.inventory import Ecosystem, Origin, Package
+from compliance.policy.check import Check, Parameters, Result, Selector
+from compliance.policy.decision import Violation
+from compliance.policy.versions import same
+
+RELOCK = "add it to the requirements and run `mlbuild lock`"
+
+
+class LockedPackagesParameters(Parameters):
+    """Whose packages must be locked."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"origins": ["dependency", "app"]}]})
+
+    origins: Annotated[tuple[Origin, ...], Field(min_length=1)] = Field(
+        default=(Origin.DEPENDENCY, Origin.APP),
+        description="Whose packages count. A base's own are pinned by the base's lock.",
+    )
+
+
+def run(
+    parameters: LockedPackagesParameters,
+    evidence: Evidence,
+    at: datetime,  # noqa: ARG001 - as all checks
+) -> Result:
+    """Refuses Python packages that are not locked, not in the version that is locked, or locked without a sha256.
+
+    An image without a lock is refused too.
+    """
+    if isinstance(evidence.inventory, Absent):
+        return evidence.inventory
+    if isinstance(evidence.lock, Absent):
+        if evidence.lock.pending:
+            return evidence.lock
+        return (
+            Violation(
+                culprit="lock",
+                key="lock",
+                message=f"there is no lock to hold the image against: {evidence.lock.reason}",
+                remedy="build and push it with mlbuild, which locks first",
+            ),
+        )
+    locked: dict[str, list[LockedPackage]] = defaultdict(list)
+    for one in evidence.lock.packages:
+        locked[canonicalize_name(one.name)].append(one)
+    return tuple(
+        _violation(package, *complaint)
+        for package in evidence.inventory.packages
+        if package.ecosystem is Ecosystem.PYPI and package.origin in parameters.origins
+        if (complaint := _complaint(package, locked.get(canonicalize_name(package.name), []))) is not None
+    )
+
+
+def _complaint(package: Package, locked: list[LockedPackage]) -> tuple[str, str] | None:
+    """What is wrong with the package, and what to do."""
+    if not locked:
+        return "is not in the lock", RELOCK
+    fitting = [one for one in locked if same(one.version, package.version, Ecosystem.PYPI)]
+    if not fitting:
+        versions = ", ".join(one.version for one in locked)
+        return f"is locked as {versions}", "run `mlbuild build`, which installs what is locked"
+    hashes = {one.sha256 for one in fitting if one.sha256}
+    if not hashes:
+        return "is locked without a sha256", "run `mlbuild lock`, which pins every artifact by hash"
+    if package.sha256 is not None and package.sha256 not in hashes:
+        return (
+            "comes from another artifact than the locked one",
+            "run `mlbuild build`, which installs what is locked",
+        )
+    return None
+
+
+def _violation(package: Package, complaint: str, remedy: str) -> Violation:
+    return Violation(
+        culprit=package.purl,
+        key=package.name,
+        message=f"{package.name} {package.version} {complaint}",
+        origin=package.origin,
+        chain=package.chain,
+        remedy=remedy,
+    )
+
+
+CHECK = Check(
+    name="locked-packages",
+    parameters=LockedPackagesParameters,
+    run=run,
+    waived_by=frozenset({Selector.PACKAGE}),
+)

@@ -1,0 +1,105 @@
+"""Judges one subject by a set of policies. Pure and total: same input, same bytes, and never an error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from compliance.evidence import Absent, Evidence, VulnerabilityScan
+from compliance.policy import waivers
+from compliance.policy.canonical import digest_of, in_utc
+from compliance.policy.check import Result
+from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict, Violation
+from compliance.policy.model import Policy, PolicySet, Rule
+
+
+def evaluate(policies: PolicySet, evidence: Evidence, at: datetime) -> Decision:
+    """What `policies` say of `evidence` at the time `at` (taken as UTC when it names no zone).
+
+    Any denied rule refuses. Else any undecided rule that would deny makes it undecidable. A subject that
+    no rule is for is refused.
+    """
+    moment = in_utc(at)
+    chosen = policies.for_subject(evidence.subject)
+    outcomes = tuple(
+        _outcome(policy, rule, policies, evidence, moment) for policy in chosen for rule in policy.rules
+    ) or (_nothing_applies(evidence),)
+    scan = evidence.vulnerabilities
+    seen = scan if isinstance(scan, VulnerabilityScan) else VulnerabilityScan((), ())
+    return Decision(
+        verdict=_verdict(outcomes),
+        subject=evidence.subject,
+        at=moment,
+        policies=tuple(policy.name for policy in chosen),
+        policy_digest=policies.digest,
+        evidence_digest=digest_of(evidence),
+        databases=seen.databases,
+        notes=seen.notes + waivers.notes(policies.waivers, outcomes, evidence.subject, moment),
+        outcomes=outcomes,
+    )
+
+
+def _outcome(policy: Policy, rule: Rule, policies: PolicySet, evidence: Evidence, at: datetime) -> RuleOutcome:
+    effect = rule.effect_at(at)
+    outcome = RuleOutcome(
+        policy=policy.name,
+        rule=rule.id,
+        check=rule.check.name,
+        effect=effect,
+        status=Status.PASSED,
+        why=rule.why,
+        fix=rule.fix,
+        reason=f"denies from {rule.enforce_from}" if effect is not rule.effect else None,
+    )
+    result = _run(rule, evidence, at)
+    if isinstance(result, Absent):
+        waits = result.pending and evidence.subject.digest is None
+        return replace(outcome, status=Status.PENDING if waits else Status.UNDECIDED, reason=result.reason)
+    violations = waivers.waive(result, rule.id, policies.waivers, evidence.subject, at)
+    return replace(outcome, status=_status(effect, violations), violations=violations)
+
+
+def _run(rule: Rule, evidence: Evidence, at: datetime) -> Result:
+    """A check that fails has not found the image good: it leaves the rule undecided."""
+    try:
+        return rule.check.run(rule.parameters, evidence, at)
+    except Exception as error:
+        return Absent(f"the check {rule.check.name!r} failed: {type(error).__name__}: {error}")
+
+
+def _status(effect: Effect, violations: Sequence[Violation]) -> Status:
+    if not violations:
+        return Status.PASSED
+    if all(violation.waiver is not None for violation in violations):
+        return Status.WAIVED
+    return Status.DENIED if effect is Effect.DENY else Status.WARNED
+
+
+def _verdict(outcomes: Sequence[RuleOutcome]) -> Verdict:
+    if any(outcome.status is Status.DENIED for outcome in outcomes):
+        return Verdict.REFUSED
+    if any(outcome.status is Status.UNDECIDED and outcome.effect is Effect.DENY for outcome in outcomes):
+        return Verdict.UNDECIDABLE
+    return Verdict.ADMITTED
+
+
+def _nothing_applies(evidence: Evidence) -> RuleOutcome:
+    subject = evidence.subject
+    stage = f" in stage {subject.stage!r}" if subject.stage else ""
+    return RuleOutcome(
+        policy="none",
+        rule="some-rule-applies",
+        check="some-rule-applies",
+        effect=Effect.DENY,
+        status=Status.DENIED,
+        why="What no rule judges is not let in.",
+        fix="Add a policy that applies to it, or push it to a repository that one applies to.",
+        violations=(
+            Violation(
+                culprit=subject.repository,
+                key=subject.repository,
+                message=f"no rule applies to {subject.repository!r}{stage}",
+            ),
+        ),
+    )

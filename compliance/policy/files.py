@@ -1,0 +1,146 @@
+"""Policy and waiver files as people write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from compliance.oci.digest import Digest
+from compliance.policy.check import Flag, kebab
+from compliance.policy.decision import Effect
+from compliance.policy.model import WAIVER_DAYS
+from compliance.policy.pattern import PackagePattern, is_literal_enough
+
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def _written_as_date(value: Any) -> Any:
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise ValueError("is not a date: write it as 2026-12-31")
+    return value
+
+
+def _says_something(value: str) -> str:
+    if not value.strip():
+        raise ValueError("says nothing")
+    return value.strip()
+
+
+def _package(text: str) -> str:
+    PackagePattern.parse(text)
+    return text
+
+
+def _literal(text: str) -> str:
+    if not is_literal_enough(text):
+        raise ValueError("names everything: give a name, not only wildcards")
+    return text
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
+Text = Annotated[str, Field(max_length=2000), AfterValidator(_says_something)]
+Pattern = Annotated[str, Field(min_length=1, max_length=255)]
+Day = Annotated[date, BeforeValidator(_written_as_date)]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=kebab, populate_by_name=False)
+
+
+class AppliesTo(_File):
+    """Which images a policy is for: those of a stage, and those whose repository fits a pattern."""
+
+    stages: tuple[Name, ...] = Field(default=(), description="What projects call their stage, in mlbuild.yaml.")
+    repositories: tuple[Pattern, ...] = Field(
+        default=(), description='Patterns of repository names: "serving/**" is everything below serving.'
+    )
+
+    @model_validator(mode="after")
+    def _names_something(self) -> AppliesTo:
+        if not self.stages and not self.repositories:
+            raise ValueError("names nothing: give stages or repositories, or leave applies-to out to mean all")
+        return self
+
+
+class RuleEntry(_File):
+    """One rule: a check with its parameters, and what follows when it fails."""
+
+    id: Name = Field(description="Unique among all policies of the directory: reports and waivers use it.")
+    check: str = Field(description="The name of a check.")
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="The check's parameters.")
+    effect: Effect = Field(description="deny refuses the image, warn only tells.")
+    enforce_from: Day | None = Field(
+        default=None, description="Until this date (UTC) a deny only warns, so that owners can prepare."
+    )
+    waivable: Flag = Field(default=True, description="Whether waivers for this rule are allowed.")
+    why: Text = Field(description="Why the rule is there, for the person it stops.")
+    fix: Text = Field(description="What that person can do.")
+
+    @model_validator(mode="after")
+    def _announces_a_denial(self) -> RuleEntry:
+        if self.enforce_from is not None and self.effect is not Effect.DENY:
+            raise ValueError("enforce-from is for rules with effect deny")
+        return self
+
+
+class WaiverLimits(_File):
+    """What waivers of this policy's rules must keep to."""
+
+    max_days: Annotated[int, Field(strict=True, ge=1, le=366)] = Field(
+        default=WAIVER_DAYS, description="The most days from a waiver's created to its expires."
+    )
+
+
+class PolicyFile(_File):
+    """A file of policies/: rules, and the images they are for."""
+
+    name: Name = Field(description="The policy's name, unique in the directory.")
+    description: str = Field(default="", description="What the policy is for, in a sentence.")
+    extends: tuple[Name, ...] = Field(
+        default=(), description="Policies whose rules apply too, wherever this one does. Rules only add up."
+    )
+    applies_to: AppliesTo | None = Field(default=None, description="Left out: every image.")
+    waivers: WaiverLimits = Field(default=WaiverLimits(), description="Limits for waivers of these rules.")
+    rules: tuple[RuleEntry, ...] = Field(default=(), description="The rules, in the order of reports.")
+
+
+class ScopeEntry(_File):
+    """Where a waiver counts. What is left out sets no limit."""
+
+    repositories: tuple[Pattern, ...] = Field(default=(), description="Patterns of repository names.")
+    digests: tuple[Digest, ...] = Field(default=(), description="Image digests.")
+    stages: tuple[Name, ...] = Field(default=(), description="Stages, as projects name them.")
+
+
+class WaiverFile(_File):
+    """A file of policies/waivers/: one exception to one rule."""
+
+    rule: Name = Field(description="The id of the rule.")
+    vulnerability: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]+$")] | None = Field(
+        default=None, description="A vulnerability's id or one of its aliases."
+    )
+    package: Annotated[str, AfterValidator(_package)] | None = Field(
+        default=None, description="A package's name or purl; the version may hold wildcards: pkg:pypi/pillow@9.*"
+    )
+    path: Annotated[str, AfterValidator(_literal)] | None = Field(
+        default=None, description="A pattern of the path that the report names."
+    )
+    key: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="For other rules: the violation's key, word for word."
+    )
+    scope: ScopeEntry = Field(default=ScopeEntry(), description="Where the waiver counts; left out: everywhere.")
+    owner: Text = Field(description="Who answers for the exception.")
+    reason: Text = Field(description="Why it is acceptable.")
+    created: Day = Field(description="The first day it counts.")
+    expires: Day = Field(description="The last day it counts.")
+
+    @model_validator(mode="after")
+    def _names_something(self) -> WaiverFile:
+        if self.vulnerability is None and self.package is None and self.path is None and self.key is None:
+            raise ValueError("a waiver for everything: name a vulnerability, package, path or key")
+        if self.expires < self.created:
+            raise ValueError("expires before it is created")
+        return self

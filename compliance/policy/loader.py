@@ -1,0 +1,222 @@
+"""Reads a directory of policies: the one place where the engine touches files.
+
+    policies/*.yaml           one policy each
+    policies/waivers/*.yaml   one waiver each
+
+Anything doubtful is an InvalidInput that names file and line: a set that loads means what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from compliance.document import Document, Key, nearest, parse_document, to_model
+from compliance.errors import InvalidInput, Location
+from compliance.oci.digest import Digest
+from compliance.policy.canonical import digest_of
+from compliance.policy.check import Parameters, Selector
+from compliance.policy.files import PolicyFile, RuleEntry, WaiverFile
+from compliance.policy.model import Policy, PolicySet, Reach, Rule, Scope, Waiver
+from compliance.policy.pattern import PackagePattern
+from compliance.policy.registry import checks
+
+WAIVERS: Final = "waivers"
+OTHER_FOLDERS: Final = frozenset({"advisories", "tests"})
+
+Read = tuple[Policy, Document]
+
+
+def load_policies(directory: Path) -> PolicySet:
+    """Read every policy and waiver of `directory`. An empty directory gives a set that refuses everything.
+
+    Raises InvalidInput, with file and line, for the first thing that is wrong.
+    """
+    if not directory.is_dir():
+        raise InvalidInput("is not a directory of policies", at=Location(directory))
+    _refuse_unread_files(directory)
+    policy_files = [_read(path) for path in _yaml_files(directory)]
+    waiver_files = [_read(path) for path in _yaml_files(directory / WAIVERS)]
+    policies = [(parse_policy(document), document) for document, _ in policy_files]
+    _refuse_twins(policies)
+    _refuse_bad_extends(policies)
+    rules = {rule.id: (policy, rule) for policy, _ in policies for rule in policy.rules}
+    waivers = tuple(parse_waiver(document, rules) for document, _ in waiver_files)
+    digests = tuple((str(one.path.relative_to(directory)), digest) for one, digest in policy_files + waiver_files)
+    return PolicySet(tuple(policy for policy, _ in policies), waivers, digest_of(digests))
+
+
+def parse_policy(document: Document) -> Policy:
+    """The policy a file holds, by itself. Raises InvalidInput, with the line."""
+    file = to_model(document, PolicyFile)
+    rules = tuple(_rule(document, place, entry) for place, entry in enumerate(file.rules))
+    reach = None
+    if file.applies_to is not None:
+        reach = Reach(stages=file.applies_to.stages, repositories=file.applies_to.repositories)
+    return Policy(
+        name=file.name,
+        file=document.path.name,
+        rules=rules,
+        extends=file.extends,
+        reach=reach,
+        waiver_days=file.waivers.max_days,
+    )
+
+
+def _rule(document: Document, place: int, entry: RuleEntry) -> Rule:
+    check = checks().get(entry.check)
+    if check is None:
+        raise _unknown("check", entry.check, checks(), document, ("rules", place, "check"))
+    return Rule(
+        id=entry.id,
+        check=check,
+        parameters=_parameters(document, place, check.parameters),
+        effect=entry.effect,
+        why=entry.why,
+        fix=entry.fix,
+        enforce_from=entry.enforce_from,
+        waivable=entry.waivable,
+    )
+
+
+def _parameters(document: Document, place: int, model: type[Parameters]) -> Parameters:
+    written = document.data["rules"][place]
+    if "with" in written:
+        return to_model(document, model, ("rules", place, "with"))
+    here = document.where(("rules", place))
+    return to_model(replace(document, data={}, lines={(): here.line or 1}), model)
+
+
+def parse_waiver(document: Document, rules: Mapping[str, tuple[Policy, Rule]]) -> Waiver:
+    """The waiver a file holds, held against the rule it is for. Raises InvalidInput, with the line."""
+    file = to_model(document, WaiverFile)
+    found = rules.get(file.rule)
+    if found is None:
+        raise _unknown("rule", file.rule, rules, document, ("rule",))
+    policy, rule = found
+    if not rule.waivable:
+        raise InvalidInput(f"rule {rule.id!r} cannot be waived", at=document.where(("rule",)))
+    days = (file.expires - file.created).days
+    if days > policy.waiver_days:
+        raise InvalidInput(
+            f"runs {days} days, policy {policy.name!r} allows {policy.waiver_days}",
+            at=document.where(("expires",)),
+            remedy="Choose an earlier date; a waiver can be renewed in a reviewed change.",
+        )
+    _refuse_unfit_selector(file, rule, document)
+    return Waiver(
+        file=f"{WAIVERS}/{document.path.name}",
+        rule=file.rule,
+        owner=file.owner,
+        reason=file.reason,
+        created=file.created,
+        expires=file.expires,
+        scope=Scope(file.scope.repositories, file.scope.digests, file.scope.stages),
+        vulnerability=file.vulnerability,
+        package=PackagePattern.parse(file.package) if file.package is not None else None,
+        path=file.path,
+        key=file.key,
+    )
+
+
+def _refuse_unfit_selector(file: WaiverFile, rule: Rule, document: Document) -> None:
+    for selector in Selector:
+        if getattr(file, selector.value) is not None and selector not in rule.check.waived_by:
+            fitting = " or ".join(sorted(rule.check.waived_by))
+            raise InvalidInput(
+                f"rule {rule.id!r} ({rule.check.name}) is waived by {fitting}, not by {selector}",
+                at=document.where((selector.value,)),
+            )
+
+
+def _refuse_twins(policies: Sequence[Read]) -> None:
+    names: dict[str, Document] = {}
+    rules: dict[str, str] = {}
+    for policy, document in policies:
+        if policy.name in names:
+            first = names[policy.name].path.name
+            raise InvalidInput(f"policy {policy.name!r} is in {first} already", at=document.where(("name",)))
+        names[policy.name] = document
+        for place, rule in enumerate(policy.rules):
+            at = document.where(("rules", place, "id"))
+            if rule.id in rules:
+                raise InvalidInput(
+                    f"rule {rule.id!r} stands twice, first at {rules[rule.id]}",
+                    at=at,
+                    remedy="Give it an id of its own; rules of extended policies apply without being repeated.",
+                )
+            rules[rule.id] = f"{document.path.name}:{at.line}"
+
+
+def _refuse_bad_extends(policies: Sequence[Read]) -> None:
+    by_name = {policy.name: (policy, document) for policy, document in policies}
+    for policy, document in policies:
+        for place, name in enumerate(policy.extends):
+            if name not in by_name:
+                raise _unknown("policy", name, by_name, document, ("extends", place))
+    for policy, document in policies:
+        circle = _circle(policy.name, {name: one.extends for name, (one, _) in by_name.items()})
+        if circle:
+            raise InvalidInput(f"extends itself: {' -> '.join(circle)}", at=document.where(("extends",)))
+
+
+def _circle(start: str, extends: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The way from `start` back to itself, or nothing when there is none."""
+    trails: list[tuple[str, ...]] = [(start,)]
+    seen: set[str] = set()
+    while trails:
+        trail = trails.pop()
+        for name in extends[trail[-1]]:
+            if name == start:
+                return (*trail, name)
+            if name not in seen:
+                seen.add(name)
+                trails.append((*trail, name))
+    return ()
+
+
+def _unknown(
+    kind: str, name: str, known: Mapping[str, object], document: Document, at: tuple[Key, ...]
+) -> InvalidInput:
+    near = nearest(name, known)
+    hint = f", did you mean {near!r}?" if near else ""
+    listed = f"Known: {', '.join(known)}." if known else None
+    return InvalidInput(f"unknown {kind} {name!r}{hint}", at=document.where(at), remedy=listed)
+
+
+def _read(path: Path) -> tuple[Document, Digest]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"cannot be read: {error.strerror}", at=Location(path)) from error
+    return parse_document(raw, path), Digest.of(raw)
+
+
+def _yaml_files(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.yaml")) if directory.is_dir() else []
+
+
+def _refuse_unread_files(directory: Path) -> None:
+    """A policy that is not where policies are read from would be one that nobody applies."""
+    for path in _misplaced(directory):
+        raise InvalidInput(
+            "is not read: policies are *.yaml in the directory itself, waivers in waivers/",
+            at=Location(path),
+            remedy="Rename or move it.",
+        )
+
+
+def _misplaced(directory: Path) -> Iterator[Path]:
+    for path in sorted(directory.iterdir()):
+        if path.is_dir() and path.name == WAIVERS:
+            yield from (one for one in sorted(path.rglob("*")) if _is_stray(one, path))
+        elif path.is_dir() and path.name not in OTHER_FOLDERS and not path.name.startswith("."):
+            yield from (one for one in sorted(path.rglob("*")) if one.suffix.lower() in {".yaml", ".yml"})
+        elif _is_stray(path, directory):
+            yield path
+
+
+def _is_stray(path: Path, directory: Path) -> bool:
+    return path.suffix.lower() in {".yml", ".yaml"} and (path.suffix != ".yaml" or path.parent != directory)

@@ -1,0 +1,129 @@
+"""Policies and waivers as the engine uses them: read, checked and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+
+from compliance.evidence import Subject
+from compliance.oci.digest import Digest
+from compliance.policy.check import AnyCheck, Parameters
+from compliance.policy.decision import Effect
+from compliance.policy.pattern import PackagePattern, matches
+
+WAIVER_DAYS: Final = 90
+"""The longest a waiver may run where the rule's policy sets no cap of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A check with parameters, and what follows when it fails. Before `enforce_from` a deny only warns."""
+
+    id: str
+    check: AnyCheck
+    parameters: Parameters
+    effect: Effect
+    why: str
+    fix: str
+    enforce_from: date | None = None
+    waivable: bool = True
+
+    def effect_at(self, at: datetime) -> Effect:
+        """What a violation does at this time: before `enforce_from` (midnight UTC) a deny only warns."""
+        announced = self.enforce_from is not None and at.date() < self.enforce_from
+        return Effect.WARN if announced else self.effect
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which subjects a policy is for: a named stage, or a repository that fits one of the patterns."""
+
+    stages: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
+
+    def covers(self, subject: Subject) -> bool:
+        return subject.stage in self.stages or any(matches(one, subject.repository) for one in self.repositories)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of one file, named `file` in the directory. `reach` is None when they are for every subject."""
+
+    name: str
+    file: str
+    rules: tuple[Rule, ...]
+    extends: tuple[str, ...] = ()
+    reach: Reach | None = None
+    waiver_days: int = WAIVER_DAYS
+
+    def covers(self, subject: Subject) -> bool:
+        return self.reach is None or self.reach.covers(subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a waiver counts. What is empty sets no limit; what is given must all fit."""
+
+    repositories: tuple[str, ...] = ()
+    digests: tuple[Digest, ...] = ()
+    stages: tuple[str, ...] = ()
+
+    def covers(self, subject: Subject) -> bool:
+        return (
+            (not self.repositories or any(matches(one, subject.repository) for one in self.repositories))
+            and (not self.digests or subject.digest in self.digests)
+            and (not self.stages or subject.stage in self.stages)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A dated, owned, reasoned exception to one rule.
+
+    Of `vulnerability`, `package`, `path` and `key` at least one is set; a violation must fit all that are.
+    It counts from the start of the day `created` to the end of the day `expires`, in UTC.
+    """
+
+    file: str
+    rule: str
+    owner: str
+    reason: str
+    created: date
+    expires: date
+    scope: Scope = Scope()
+    vulnerability: str | None = None
+    package: PackagePattern | None = None
+    path: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """Every policy and waiver of a directory. `digest` is of their files' names and bytes."""
+
+    policies: tuple[Policy, ...]
+    waivers: tuple[Waiver, ...]
+    digest: Digest
+
+    def for_subject(self, subject: Subject) -> tuple[Policy, ...]:
+        """The policies that judge `subject`, each once, the extended before those that extend them."""
+        by_name = {policy.name: policy for policy in self.policies}
+        chosen: dict[str, Policy] = {}
+
+        def choose(policy: Policy) -> None:
+            if policy.name in chosen:
+                return
+            for name in policy.extends:
+                choose(by_name[name])
+            chosen[policy.name] = policy
+
+        for policy in self.policies:
+            if policy.covers(subject):
+                choose(policy)
+        return tuple(chosen.values())
+
+    def rules(self) -> Iterator[tuple[Policy, Rule]]:
+        """Every rule with its policy, in the order of the files."""
+        return ((policy, rule) for policy in self.policies for rule in policy.rules)

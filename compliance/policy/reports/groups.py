@@ -1,0 +1,108 @@
+"""What the reports have in common: the words for a verdict, and violations gathered by culprit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from compliance.evidence import Database, Subject
+from compliance.policy.canonical import in_utc
+from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict, Violation
+from compliance.policy.versions import largest
+from compliance.policy.wording import count, ecosystem_of, label, origin_words
+
+HEADLINES: Final = {
+    Verdict.ADMITTED: "ADMITTED",
+    Verdict.REFUSED: "REFUSED",
+    Verdict.UNDECIDABLE: "COULD NOT DECIDE",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The violations of one rule that have one culprit. `title` names it, `origin` says where it came from."""
+
+    title: str
+    origin: str
+    violations: tuple[Violation, ...]
+    remedies: tuple[str, ...]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is wrong, a line each, without the culprit that the title names already."""
+        return tuple(one.message.replace(f" in {self.title}", "", 1) for one in self.violations)
+
+
+def groups(violations: Iterable[Violation]) -> tuple[Group, ...]:
+    """The violations by culprit, in order of first appearance."""
+    gathered: dict[tuple[str, str], list[Violation]] = {}
+    for one in violations:
+        gathered.setdefault((one.culprit, origin_words(one.origin, one.chain)), []).append(one)
+    return tuple(
+        Group(label(culprit), origin, tuple(members), _remedies(members))
+        for (culprit, origin), members in gathered.items()
+    )
+
+
+def _remedies(members: list[Violation]) -> tuple[str, ...]:
+    """The remedies, each once. Where several versions are named, only the one that mends everything."""
+    newest = largest((one.fixed for one in members if one.fixed), ecosystem_of(members[0].culprit))
+    wanted = [one.remedy for one in members if one.remedy and (newest is None or one.fixed in (None, newest))]
+    return tuple(dict.fromkeys(wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A rule's outcome as a report tells it: its open violations, less those an earlier rule has told already."""
+
+    outcome: RuleOutcome
+    violations: tuple[Violation, ...]
+    repeated: int
+
+    @property
+    def weight(self) -> int:
+        """How many things it adds to what is wrong: one where it could not be decided."""
+        return len(self.violations) + (1 if self.outcome.status is Status.UNDECIDED else 0)
+
+
+def told(decision: Decision) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
+    """What keeps the subject out, refusals before what could not be decided; and what only warns."""
+    undecided = decision.with_status(Status.UNDECIDED)
+    seen: set[tuple[str, str, str]] = set()
+    blocking = [_told(one, seen) for one in decision.with_status(Status.DENIED)]
+    blocking += [_told(one, seen) for one in undecided if one.effect is Effect.DENY]
+    warning = [_told(one, seen) for one in decision.with_status(Status.WARNED)]
+    warning += [_told(one, seen) for one in undecided if one.effect is Effect.WARN]
+    return tuple(blocking), tuple(one for one in warning if one.weight)
+
+
+def _told(outcome: RuleOutcome, seen: set[tuple[str, str, str]]) -> Told:
+    found = [one for one in outcome.violations if one.waiver is None]
+    fresh = tuple(one for one in found if (outcome.check, one.culprit, one.key) not in seen)
+    seen.update((outcome.check, one.culprit, one.key) for one in fresh)
+    return Told(outcome, fresh, len(found) - len(fresh))
+
+
+def waived_violations(decision: Decision) -> tuple[tuple[RuleOutcome, Violation], ...]:
+    """Every violation that a waiver covers, with its rule."""
+    return tuple((outcome, one) for outcome in decision.outcomes for one in outcome.violations if one.waiver)
+
+
+def name(subject: Subject) -> str:
+    """The subject as a reference: `serving/iris@sha256:…`, or only the repository for a lock."""
+    return f"{subject.repository}@{subject.digest}" if subject.digest else subject.repository
+
+
+def age(database: Database, at: datetime) -> str:
+    """`trivy, 2 days old`."""
+    days = max(0, (in_utc(at) - in_utc(database.updated)).days)
+    return f"{database.name}, {count(days, 'day')} old" if days else f"{database.name}, made today"
+
+
+def tally(decision: Decision) -> str:
+    """`12 rules passed, 1 warned`."""
+    counted = [(status, len(decision.with_status(status))) for status in Status]
+    words = [f"{number} {status}" for status, number in counted if number]
+    return f"{count(len(decision.outcomes), 'rule')}: {', '.join(words)}"

@@ -1,0 +1,76 @@
+"""A decision for a CI summary or a pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from compliance.policy.decision import Decision, Status
+from compliance.policy.reports.groups import (
+    HEADLINES,
+    Told,
+    age,
+    groups,
+    name,
+    tally,
+    told,
+    waived_violations,
+)
+from compliance.policy.wording import count, label
+
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>|#~!])")
+
+
+def to_markdown(decision: Decision) -> str:
+    """The decision as GitHub-flavoured Markdown, ending in a line break. Text from the image cannot add markup."""
+    return "\n".join(_lines(decision)) + "\n"
+
+
+def _lines(decision: Decision) -> Iterator[str]:
+    yield f"## {HEADLINES[decision.verdict]} {_plain(name(decision.subject))}"
+    blocking, warning = told(decision)
+    for one in (*blocking, *warning):
+        yield from _rule(one)
+    waived = waived_violations(decision)
+    if waived:
+        yield from ("", "### Waived", "")
+        for outcome, one in waived:
+            by = f"{one.key} in {label(one.culprit)}, by {one.waiver}"
+            yield f"- {_plain(outcome.rule)}: {_plain(by)}"
+    yield ""
+    pending = decision.with_status(Status.PENDING)
+    if pending:
+        yield f"Waiting for the image: {', '.join(_plain(outcome.rule) for outcome in pending)}.  "
+    yield f"{tally(decision)}.  "
+    used = "; ".join(age(database, decision.at) for database in decision.databases) or "none"
+    yield f"Vulnerability databases: {_plain(used)}."
+    if decision.notes:
+        yield ""
+        yield from (f"- {_plain(note)}" for note in decision.notes)
+
+
+_MARKS: Final = {Status.DENIED: "Refused", Status.WARNED: "Warning", Status.UNDECIDED: "Undecided"}
+
+
+def _rule(told: Told) -> Iterator[str]:
+    outcome = told.outcome
+    yield from ("", f"### {_MARKS[outcome.status]}: {_plain(outcome.rule)}", "", _plain(outcome.why), "")
+    if outcome.reason:
+        yield from (_plain(outcome.reason), "")
+    if told.repeated:
+        yield from (f"{count(told.repeated, 'finding')} named above already.", "")
+    found = groups(told.violations)
+    if not found:
+        yield _plain(outcome.fix)
+        return
+    yield "| What | From | Findings | Do |"
+    yield "|---|---|---|---|"
+    for group in found:
+        findings = "<br>".join(_plain(text) for text in group.texts)
+        remedies = "<br>".join(_plain(text) for text in group.remedies or (outcome.fix,))
+        yield f"| {_plain(group.title)} | {_plain(group.origin)} | {findings} | {remedies} |"
+
+
+def _plain(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

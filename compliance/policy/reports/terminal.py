@@ -1,0 +1,120 @@
+"""A decision for a person at a terminal. It reads without colour, and at 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from compliance.policy.decision import Decision, RuleOutcome, Status, Verdict
+from compliance.policy.reports.groups import (
+    HEADLINES,
+    Group,
+    Told,
+    age,
+    groups,
+    name,
+    tally,
+    told,
+    waived_violations,
+)
+from compliance.policy.wording import count, label, printable
+
+STYLES: Final = {Verdict.ADMITTED: "bold green", Verdict.REFUSED: "bold red", Verdict.UNDECIDABLE: "bold yellow"}
+SHOWN_IN_A_GROUP: Final = 5
+SHOWN_IN_A_RULE: Final = 20
+SHOWN_IN_A_WARNING: Final = 5
+
+
+def render(decision: Decision, console: Console, *, verbose: bool = False) -> None:
+    """Print verdict, what breaks which rule, where it came from, what to do. `verbose` leaves nothing out."""
+    headline = Text(HEADLINES[decision.verdict], style=STYLES[decision.verdict])
+    headline.append(f" {printable(name(decision.subject))}", style="bold not dim")
+    console.print(headline, soft_wrap=True, highlight=False)
+    for indent, line in _lines(decision, verbose=verbose):
+        line.plain = printable(line.plain)
+        for part in line.wrap(console, max(20, console.width - indent), overflow="ignore"):
+            part.rstrip()
+            console.print(Text(" " * indent).append_text(part), soft_wrap=True, highlight=False)
+
+
+Line = tuple[int, Text]
+"""How far it is indented, and what it says."""
+
+
+def _lines(decision: Decision, *, verbose: bool) -> Iterator[Line]:
+    blocking, warning = told(decision)
+    for one in (*blocking, *warning):
+        yield 0, Text()
+        yield from _rule(one, verbose=verbose)
+    yield 0, Text()
+    yield from _rest(decision, verbose=verbose)
+
+
+_MARKS: Final = {
+    Status.DENIED: ("refused", "red"),
+    Status.WARNED: ("warning", "yellow"),
+    Status.UNDECIDED: ("undecided", "yellow"),
+}
+
+
+def _rule(told: Told, *, verbose: bool) -> Iterator[Line]:
+    outcome, found = told.outcome, told.violations
+    mark, style = _MARKS[outcome.status]
+    title = Text(f"{mark}: ", style=style).append(outcome.rule, style="bold not dim")
+    title.append(f" ({_amount(told)}policy {outcome.policy})", style="dim")
+    yield 0, title
+    yield 2, Text(outcome.why, style="italic")
+    if outcome.reason:
+        yield 2, Text(outcome.reason)
+    gathered = groups(found)
+    limit = SHOWN_IN_A_WARNING if outcome.status is Status.WARNED else SHOWN_IN_A_RULE
+    shown = gathered if verbose else gathered[:limit]
+    for group in shown:
+        yield from _group(group, outcome, verbose=verbose)
+    if len(shown) < len(gathered):
+        yield 2, Text(f"and {len(gathered) - len(shown)} more; --verbose shows all", style="dim")
+    if told.repeated:
+        yield 2, Text(f"{count(told.repeated, 'finding')} named above already", style="dim")
+    if outcome.status is Status.UNDECIDED:
+        yield 2, _remedy(outcome.fix)
+
+
+def _group(group: Group, outcome: RuleOutcome, *, verbose: bool) -> Iterator[Line]:
+    title = Text(group.title, style="bold")
+    yield 2, title.append(f"  [{group.origin}]" if group.origin else "", style="not bold cyan")
+    shown = group.texts if verbose else group.texts[:SHOWN_IN_A_GROUP]
+    for text in shown:
+        yield 4, Text(text)
+    if len(shown) < len(group.texts):
+        yield 4, Text(f"and {len(group.texts) - len(shown)} more", style="dim")
+    for remedy in group.remedies or (outcome.fix,):
+        yield 4, _remedy(remedy)
+
+
+def _amount(told: Told) -> str:
+    found = len(told.violations) + told.repeated
+    return f"{count(found, 'finding')}, " if found else ""
+
+
+def _remedy(text: str) -> Text:
+    return Text("-> ", style="green").append(text)
+
+
+def _rest(decision: Decision, *, verbose: bool) -> Iterator[Line]:
+    """What was waived, what waits, what passed, what the findings rest on."""
+    for outcome, one in waived_violations(decision):
+        yield 0, Text(f"waived: {outcome.rule}: {one.key} ({label(one.culprit)}) by {one.waiver}", style="dim")
+    pending = decision.with_status(Status.PENDING)
+    if pending:
+        yield 0, Text(f"waiting for the image: {', '.join(outcome.rule for outcome in pending)}")
+    if verbose:
+        for outcome in decision.with_status(Status.PASSED):
+            yield 0, Text(f"passed: {outcome.rule} (policy {outcome.policy})", style="green")
+    yield 0, Text(tally(decision))
+    used = "; ".join(age(database, decision.at) for database in decision.databases) or "none"
+    yield 0, Text(f"vulnerability databases: {used}")
+    for note in decision.notes:
+        yield 0, Text(f"note: {note}", style="dim")

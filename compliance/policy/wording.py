@@ -1,0 +1,43 @@
+"""How things are called when the engine speaks to people."""
+
+from __future__ import annotations
+
+from packageurl import PackageURL
+
+from compliance.inventory import Ecosystem, Origin
+
+
+def label(culprit: str) -> str:
+    """A culprit as people say it: `pillow 9.4.0` for `pkg:pypi/pillow@9.4.0`, anything else as it is."""
+    if not culprit.startswith("pkg:"):
+        return culprit
+    try:
+        purl = PackageURL.from_string(culprit)
+    except ValueError:
+        return culprit
+    return f"{purl.name} {purl.version}" if purl.version else purl.name
+
+
+def ecosystem_of(purl: str) -> Ecosystem:
+    """The ecosystem a purl belongs to."""
+    kind = purl.removeprefix("pkg:").partition("/")[0]
+    return Ecosystem(kind) if purl.startswith("pkg:") and kind in set(Ecosystem) else Ecosystem.OTHER
+
+
+def origin_words(origin: Origin | None, chain: tuple[str, ...] = ()) -> str:
+    """Where something came from: `base image`, `your project`, `your project, via fastapi > starlette`."""
+    if origin is None:
+        return ""
+    if origin is Origin.BASE:
+        return "base image"
+    return "your project" + (f", via {' > '.join(chain)}" if len(chain) > 1 else "")
+
+
+def count(number: int, noun: str) -> str:
+    """`1 rule`, `2 rules`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def printable(text: str) -> str:
+    """`text` with everything that could steer a terminal replaced by blanks."""
+    return "".join(character if character.isprintable() else " " for character in text)
