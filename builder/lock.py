@@ -12,8 +12,9 @@ from pathlib import Path
 
 from builder.cache import Cache
 from builder.dependencies import trace
+from builder.lock_reader import parse_lock, read_lock
 from builder.lock_writer import render
-from builder.lockfile import LOCK_NAME, LockedWheel, LockFile, Pins, parse_lock, read_lock
+from builder.lockfile import LOCK_NAME, LockedWheel, LockFile, Pins
 from builder.metadata import read_metadata
 from builder.progress import Progress
 from builder.requirements import Inputs, read_inputs

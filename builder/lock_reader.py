@@ -1,0 +1,239 @@
+"""Reads a lock strictly: whatever is not as `mlbuild lock` writes it is refused, with its line and a remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal, NoReturn, TypeVar
+
+from packaging.pylock import Package as PylockPackage
+from packaging.pylock import PackageWheel, Pylock, PylockUnsupportedVersionError, PylockValidationError
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import InvalidVersion
+from pydantic import BaseModel, ConfigDict
+
+from builder.indexes import is_remote, without_credentials
+from builder.lockfile import FORMAT, LockedWheel, LockFile, Pins
+from builder.target import Target
+from builder.wheels import best_wheel
+from compliance.document import Document, Key, to_model
+from compliance.errors import InvalidInput
+from compliance.oci.digest import Digest
+from compliance.toml_document import parse_toml_document
+
+RELOCK: Final = "Run `mlbuild lock`; it writes the file anew and keeps the versions that it can."
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_STEP: Final = re.compile(r"(?P<key>[^.\[\]]+)|\[(?P<index>[0-9]+)\]")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+TableT = TypeVar("TableT", bound=_Table)
+
+
+class _Base(_Table):
+    name: str
+    digest: Digest
+
+
+class _Tool(_Table):
+    """`[tool.mlbuild]`"""
+
+    version: Literal[1]
+    python: str
+    platform: str
+    inputs: Digest
+    indexes: list[str]
+    requirements: list[str]
+    constraints: list[str] = []
+    options: list[str] = []
+    base: _Base
+
+
+class _PackageTool(_Table):
+    """`[packages.tool.mlbuild]`"""
+
+    licence: str | None = None
+    direct: bool = False
+    chain: list[str] = []
+
+
+def read_lock(path: Path) -> LockFile:
+    """Read a lock strictly. Raises InvalidInput, with line and remedy, for anything that is not right."""
+    if not path.is_file():
+        raise InvalidInput(f"there is no lock at {path}", remedy="Run `mlbuild lock` to make one.")
+    return parse_lock(path.read_bytes(), path)
+
+
+def parse_lock(raw: bytes, path: Path) -> LockFile:
+    """As read_lock, for bytes in memory; `path` is where they are or will be."""
+    try:
+        document = parse_toml_document(raw, path)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, remedy=RELOCK) from error
+    return _Reader(document).lock(Digest.of(raw))
+
+
+class _Reader:
+    """Turns a lock's tables into a LockFile, complaining with the line of what is wrong."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+
+    def lock(self, digest: Digest) -> LockFile:
+        lock = self._standard()
+        tool = self._tool()
+        pins = self._pins(tool)
+        if lock.requires_python is not None and not lock.requires_python.contains(f"{pins.target.python}.0"):
+            self._fail(f"it requires Python {lock.requires_python}, the base has {pins.target.python}", "packages")
+        wheels = tuple(self._wheel(index, package, pins.target) for index, package in enumerate(lock.packages))
+        self._check_names(wheels)
+        return LockFile(
+            self._document.path,
+            digest,
+            pins,
+            tuple(tool.indexes),
+            tuple(sorted(wheels, key=lambda wheel: wheel.name)),
+        )
+
+    def _standard(self) -> Pylock:
+        """The file as PEP 751 sees it."""
+        try:
+            return Pylock.from_dict(self._document.data)
+        except PylockUnsupportedVersionError as error:
+            self._fail(f"{error.message}: this version of mlbuild knows 1.0", "lock-version", cause=error)
+        except PylockValidationError as error:
+            at = tuple(
+                step["key"] if step["key"] else int(step["index"]) for step in _STEP.finditer(error.context or "")
+            )
+            owner = self._package_at(at)
+            where = error.context or "the file"
+            self._fail(f"{error.message} ({where}{owner})", *at, cause=error)
+
+    def _package_at(self, at: Sequence[Key]) -> str:
+        if len(at) < 2 or at[0] != "packages" or not isinstance(at[1], int):
+            return ""
+        name = self._document.data["packages"][at[1]].get("name")
+        return f", package {name}" if isinstance(name, str) else ""
+
+    def _tool(self) -> _Tool:
+        tool = self._document.data.get("tool", {}).get("mlbuild")
+        if not isinstance(tool, dict):
+            self._fail("it has no [tool.mlbuild] table, so it does not say which base it is for")
+        if tool.get("version") != FORMAT:
+            self._fail(
+                f"[tool.mlbuild] has version {tool.get('version')!r}, this mlbuild reads version {FORMAT}",
+                "tool",
+                "mlbuild",
+                "version",
+            )
+        return self._model(_Tool, "tool", "mlbuild")
+
+    def _pins(self, tool: _Tool) -> Pins:
+        target = Target.parse(tool.python, tool.platform)
+        if target is None:
+            self._fail(
+                f"Python {tool.python!r} on {tool.platform!r} is not a target", "tool", "mlbuild", "platform"
+            )
+        pins = Pins(
+            tool.base.name,
+            tool.base.digest,
+            target,
+            tuple(tool.requirements),
+            tuple(tool.constraints),
+            tuple(tool.options),
+        )
+        if pins.digest != tool.inputs:
+            self._fail(
+                "the digest of its inputs is not that of the base and requirements in it: it was edited by hand",
+                "tool",
+                "mlbuild",
+                "inputs",
+            )
+        return pins
+
+    def _wheel(self, index: int, package: PylockPackage, target: Target) -> LockedWheel:
+        name = package.name
+        if package.vcs or package.directory or package.archive:
+            self._fail(f"{name} is not locked as a wheel but as source code", "packages", index)
+        if package.marker is not None:
+            self._fail(f"{name} has a marker, but this lock is for one target only", "packages", index)
+        if not package.wheels:
+            self._fail(f"{name} has no wheel, and images are made from wheels only", "packages", index)
+        wheel = self._fitting(index, name, package.wheels, target)
+        self._check_artifact(index, package, wheel)
+        tool = _PackageTool()
+        if "mlbuild" in (package.tool or {}):
+            tool = self._model(_PackageTool, "packages", index, "tool", "mlbuild")
+        if tool.chain and tool.chain[-1] != name:
+            self._fail(f"the chain of {name} ends in {tool.chain[-1]}", "packages", index, "tool", "mlbuild")
+        assert wheel.url is not None  # noqa: S101 - _check_artifact has seen to it
+        return LockedWheel(
+            name=name,
+            version=str(package.version),
+            filename=wheel.filename,
+            url=wheel.url,
+            size=wheel.size,
+            sha256=wheel.hashes["sha256"],
+            upload_time=wheel.upload_time,
+            index=package.index,
+            licence=tool.licence,
+            chain=tuple(tool.chain),
+            depends_on=tuple(str(item.get("name")) for item in package.dependencies or ()),
+            direct=tool.direct,
+        )
+
+    def _fitting(self, index: int, name: str, wheels: Sequence[PackageWheel], target: Target) -> PackageWheel:
+        try:
+            wheel = best_wheel(wheels, target.tags)
+        except (InvalidWheelFilename, PylockValidationError) as error:
+            self._fail(f"{name}: {error}", "packages", index, "wheels", cause=error)
+        if wheel is None:
+            names = ", ".join(wheel.filename for wheel in wheels)
+            self._fail(
+                f"no wheel of {name} fits Python {target.python} on {target.platform}, only: {names}",
+                "packages",
+                index,
+                "wheels",
+            )
+        return wheel
+
+    def _check_artifact(self, index: int, package: PylockPackage, wheel: PackageWheel) -> None:
+        at: tuple[Key, ...] = ("packages", index, "wheels")
+        if wheel.url is None or not is_remote(wheel.url):
+            self._fail(f"{package.name} is locked to a local file, which nobody else has", *at)
+        for url in (wheel.url, package.index or ""):
+            if without_credentials(url) != url:
+                self._fail(f"the address of {package.name} holds a user name or password", *at)
+        if not _SHA256.fullmatch(wheel.hashes.get("sha256", "")):
+            self._fail(f"{wheel.filename} has no sha256 hash of 64 lower-case hexadecimal digits", *at)
+        try:
+            name, version, _, _ = parse_wheel_filename(wheel.filename)
+        except (InvalidWheelFilename, InvalidVersion) as error:
+            self._fail(f"{package.name}: {error}", *at, cause=error)
+        if name != package.name or version != package.version:
+            self._fail(f"{wheel.filename} is not a wheel of {package.name} {package.version}", *at)
+
+    def _check_names(self, wheels: Sequence[LockedWheel]) -> None:
+        seen: set[str] = set()
+        known = {wheel.name for wheel in wheels}
+        for index, wheel in enumerate(wheels):
+            if wheel.name in seen:
+                self._fail(f"{wheel.name} stands twice", "packages", index)
+            seen.add(wheel.name)
+            unknown = [name for name in (*wheel.depends_on, *wheel.chain) if name not in known]
+            if unknown:
+                self._fail(f"{wheel.name} refers to {unknown[0]}, which is not in the lock", "packages", index)
+
+    def _model(self, model: type[TableT], *at: Key) -> TableT:
+        try:
+            return to_model(self._document, model, at)
+        except InvalidInput as error:
+            raise InvalidInput(error.message, remedy=RELOCK) from error
+
+    def _fail(self, message: str, *at: Key, cause: Exception | None = None) -> NoReturn:
+        raise InvalidInput(message, at=self._document.where(at), remedy=RELOCK) from cause
