@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Final
+from typing import Final, cast
 
-from debian.copyright import Copyright, NotMachineReadableError
+from debian.copyright import Copyright, License, NotMachineReadableError
 from license_expression import ExpressionError, get_spdx_licensing
 
 from builder.layers.deb import Deb
@@ -51,12 +51,10 @@ def licence_in(copyright_file: str) -> str | None:
     logging.getLogger("debian.copyright").setLevel(logging.ERROR)  # it warns of old spellings of the format's URL
     try:
         paragraphs = Copyright(copyright_file.splitlines(keepends=True), strict=False).all_files_paragraphs()
-        synopses: list[str] = [
-            paragraph.license.synopsis for paragraph in paragraphs if "*" in paragraph.files and paragraph.license
-        ]
+        licences = [cast("License | None", part.license) for part in paragraphs if "*" in part.files]
     except (NotMachineReadableError, ValueError):
         return None
-    return spdx(synopses[-1]) if synopses else None
+    return spdx(licences[-1].synopsis) if licences and licences[-1] is not None else None
 
 
 def spdx(synopsis: str) -> str | None:

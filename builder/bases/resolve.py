@@ -65,6 +65,7 @@ def resolve(recipe: Recipe, architecture: str) -> tuple[ResolvedDeb, ...]:
     with tempfile.TemporaryDirectory(prefix="mlbuild-apt-") as directory:
         apt = _Apt(Path(directory), recipe, architecture)
         apt.run("apt-get", "update", "--error-on=any")
+        apt.take_as_installed(recipe.left_out)
         chosen = apt.run(
             "apt-get", "install", "--print-uris", "--no-install-recommends", "--yes", *recipe.packages
         )
@@ -79,13 +80,14 @@ class _Apt:
     def __init__(self, root: Path, recipe: Recipe, architecture: str) -> None:
         for name in ("state/lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d"):
             (root / name).mkdir(parents=True)
-        (root / "status").write_text("".join(_installed(name, architecture) for name in recipe.left_out))
+        self._status, self._architecture = root / "status", architecture
+        self._status.touch()
         (root / "etc" / "sources.list").write_text(_sources(recipe))
         settings = {
             "Dir": str(root),
             "Dir::Etc": "etc",
             "Dir::State": "state",
-            "Dir::State::status": f"{root}/status",
+            "Dir::State::status": str(self._status),
             "Dir::Cache": "cache",
             "APT::Architecture": architecture,
             "APT::Architectures": architecture,
@@ -96,6 +98,24 @@ class _Apt:
         lines = [f'{name} "{value}";' for name, value in settings.items()]
         self._config = root / "apt.conf"
         self._config.write_text("\n".join(lines) + "\n")
+
+    def take_as_installed(self, names: Iterable[str]) -> None:
+        """Make apt believe that these packages are installed, a shade newer than the archives have them.
+
+        Not in the very versions: apt would take those for the archives' packages, and mend them.
+        """
+        names = list(names)
+        if not names:
+            return
+        stanzas = []
+        candidates = _candidates(self.run("apt-cache", "policy", *names))
+        for name in names:
+            stanzas.append(
+                f"Package: {name}\nStatus: install ok installed\nArchitecture: {self._architecture}\n"
+                f"Multi-Arch: allowed\nVersion: {candidates.get(name, '0')}+left.out\n"
+                "Maintainer: none\nDescription: left out of the base\n\n"
+            )
+        self._status.write_text("".join(stanzas), encoding="utf-8")
 
     def run(self, *command: str) -> str:
         """Run one apt command and return what it printed. Raises Unavailable or BuilderError with its words."""
@@ -121,12 +141,16 @@ class _Apt:
         raise BuilderError(f"apt cannot resolve the recipe's packages: {words}")
 
 
-def _installed(name: str, architecture: str) -> str:
-    """A stanza that makes apt take `name`, in whatever version, as installed."""
-    return (
-        f"Package: {name}\nStatus: install ok installed\nArchitecture: {architecture}\nMulti-Arch: foreign\n"
-        "Version: 9999:0\nMaintainer: none\nDescription: left out of the base\n\n"
-    )
+def _candidates(policy: str) -> dict[str, str]:
+    """The candidate version by package, of those that exist under their own name."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in policy.splitlines():
+        if not line.startswith(" "):
+            name = line.rstrip(":")
+        elif line.startswith("  Candidate: ") and not line.endswith("(none)"):
+            found[name] = line.removeprefix("  Candidate: ")
+    return found
 
 
 def _sources(recipe: Recipe) -> str:
