@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 
 from compliance.errors import InvalidInput
 from compliance.models import numpys, pickles
+from compliance.models.pickle_machine import walk
 from compliance.strict_json import parse_object
 
 MAGIC: Final = b"PK\x03\x04"
@@ -34,7 +35,7 @@ def recognise(head: bytes, stream: BinaryIO) -> tuple[str, str | None] | None:
         with zipfile.ZipFile(stream) as archive:
             return _recognise(archive)
     except _DAMAGE:
-        return ("torch", UNREADABLE) if _EARLY_DATA.search(head) else None
+        return ("pytorch", UNREADABLE) if _EARLY_DATA.search(head) else None
 
 
 def _recognise(archive: zipfile.ZipFile) -> tuple[str, str | None] | None:
@@ -44,7 +45,7 @@ def _recognise(archive: zipfile.ZipFile) -> tuple[str, str | None] | None:
     if data is not None:
         if data.removesuffix("data.pkl") + "constants.pkl" in held:
             return "torchscript", "holds TorchScript code that runs with the model"
-        return "torch", _pickle_reason(archive, data)
+        return "pytorch", _pickle_reason(archive, data)
     if "schema.json" in held and _json_has(archive, "schema.json", {"_skops_version", "protocol"}):
         return "skops", None
     if "config.json" in held and held & {"model.weights.h5", "metadata.json"}:
@@ -60,7 +61,7 @@ def _recognise(archive: zipfile.ZipFile) -> tuple[str, str | None] | None:
 def _pickle_reason(archive: zipfile.ZipFile, name: str) -> str | None:
     try:
         with archive.open(name) as stream:
-            return pickles.reason(pickles.walk(stream))  # type: ignore[arg-type] # readable, which is what counts
+            return pickles.reason(walk(stream))  # type: ignore[arg-type] # readable, which is what counts
     except _DAMAGE:
         return UNREADABLE
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import BinaryIO, Final, NamedTuple
 
-from compliance.models import archives, numpys, pickles, protobufs
+from compliance.models import archives, numpys, pickle_machine, pickles, protobufs
 from compliance.models.compressed import decompressed
 
 HEAD: Final = 1 << 16
@@ -42,8 +42,9 @@ def detect(head: bytes, open_: Open, path: str) -> Recognised | None:  # noqa: A
 FORMATS: Final = {
     "pickle": "Python pickle, also compressed",
     "joblib": "joblib dump: a pickle with arrays in it",
-    "torch": "PyTorch zip archive around a pickle",
-    "torch-legacy": "PyTorch file from before 1.6: pickles in a row",
+    "cloudpickle": "pickle by cloudpickle, with code in it",
+    "dill": "pickle by dill, with code in it",
+    "pytorch": "PyTorch: pickles, in a zip archive or (before 1.6) in a row",
     "torchscript": "TorchScript archive",
     "skops": "skops archive: scikit-learn without pickle",
     "safetensors": "safetensors",
@@ -136,7 +137,7 @@ def _protobuf(head: bytes, open_: Open) -> _Found:
 
 
 def _pickle(head: bytes, open_: Open) -> _Found:
-    if not pickles.could_be(head):
+    if not pickle_machine.could_be(head):
         return None
     with open_() as stream:
         return pickles.recognise(head, stream)
@@ -147,7 +148,7 @@ def _compressed_pickle(head: bytes, open_: Open) -> _Found:
     if beginning is None:
         return None
     inner = beginning.read(HEAD)
-    if not pickles.could_be(inner):
+    if not pickle_machine.could_be(inner):
         return None
     with open_() as stream:
         whole = decompressed(head, stream)
