@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import sh
@@ -25,12 +26,18 @@ class Buildah:
             ) from error
 
     @contextmanager
-    def container(self, image: str, *, plain_http: bool = False) -> Iterator[Container]:
+    def container(
+        self, image: str, *, plain_http: bool = False, credentials: Path | None = None
+    ) -> Iterator[Container]:
         """A working container made from `image`, removed afterwards.
 
         `image` is what buildah understands: `oci:DIRECTORY`, or `docker://host/repository@digest`.
+        `credentials` is a file such as `docker login` writes.
         """
-        name = self._quietly("from", "--tls-verify=" + ("false" if plain_http else "true"), image)
+        options = ["--tls-verify=" + ("false" if plain_http else "true")]
+        if credentials is not None and credentials.exists():
+            options.append(f"--authfile={credentials}")
+        name = self._quietly("from", *options, image)
         try:
             yield Container(self._buildah, name)
         finally:

@@ -47,9 +47,7 @@ class Settings(BaseSettings):
         description="Directory of public keys (*.pem) whose signatures count.",
     )
     gate: str | None = Field(default=None, description="Host and port of the gate that images are pushed to.")
-    builder_id: str = Field(
-        default="urn:mlbuild:builder:local", description="Who builds, as provenance names it."
-    )
+    builder_id: str = Field(default="urn:mlbuild:builder:local", description="Who builds, as provenance names it.")
     trivy: Path | None = Field(default=None, description="The trivy program; looked up on PATH when not set.")
     workers: int = Field(default=8, ge=1, le=64, description="Downloads and uploads at once.")
 

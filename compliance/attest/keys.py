@@ -68,7 +68,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
 
 def load_signer(path: Path) -> CryptoSigner:
     """The private key in `path`, ready to sign. Raises InvalidInput when there is none."""
-    raw = _read(path, "Make a key with `mlbuild keys generate`, or set MLBUILD_KEY to yours.")
+    raw = _read(path, "Make a key with `mlbuild key new`, or set MLBUILD_KEY to yours.")
     try:
         key = load_pem_private_key(raw, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import os
 import subprocess
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class Credentials:
         `config` is the file to read, else `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`.
         Raises InvalidInput when the file cannot be understood, Unavailable when a helper does not work.
         """
-        path = config or Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+        path = config or docker_config_path()
         try:
             docker = _DockerConfig.model_validate_json(path.read_bytes())
         except FileNotFoundError:
@@ -73,6 +74,35 @@ class Credentials:
             return _ask_helper(helper, registry)
         found = next((docker.auths[key] for key in docker.auths if _host(key) == registry), None)
         return None if found is None else _from_entry(found, registry, path)
+
+
+def docker_config_path() -> Path:
+    """Where docker keeps what it knows of registries: `$DOCKER_CONFIG/config.json`, or in `~/.docker`."""
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+
+
+def remember(registry: str, credentials: Credentials, config: Path | None = None) -> Path:
+    """Write credentials where `docker login` would, readable by their owner only, and return where.
+
+    What else the file holds is kept. Raises InvalidInput when it is no JSON object, or cannot be written.
+    """
+    path = config or docker_config_path()
+    try:
+        known = json.loads(path.read_bytes()) if path.exists() else {}
+        if not isinstance(known, dict) or not isinstance(known.setdefault("auths", {}), dict):
+            raise InvalidInput("is not a Docker configuration file", at=Location(path))
+        auth = base64.b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()
+        known["auths"][registry] = {"auth": auth}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+            json.dump(known, stream, indent=2)
+        part.replace(path)
+    except ValueError as error:
+        raise InvalidInput("is not a Docker configuration file", at=Location(path)) from error
+    except OSError as error:
+        raise InvalidInput(f"cannot be written: {error.strerror}", at=Location(path)) from error
+    return path
 
 
 def _host(key: str) -> str:

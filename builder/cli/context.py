@@ -1,0 +1,68 @@
+"""What every command shares: where it writes, how it fails, and the tools it works with."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from builder.progress import Progress, Quiet, Shown
+from builder.settings import read_settings
+from builder.workshop import Workshop
+from compliance.errors import ComplianceError, InvalidInput
+from compliance.policy.decision import Verdict
+
+DONE: Final = 0
+REFUSED: Final = 1
+INVALID: Final = 2
+UNDECIDED: Final = 3
+
+EXIT_OF: Final = {Verdict.ADMITTED: DONE, Verdict.REFUSED: REFUSED, Verdict.UNDECIDABLE: UNDECIDED}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Session:
+    """One run of the command line: results go to standard output, everything else to standard error."""
+
+    def __init__(self, project: Path, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.project = project
+        self.as_json = as_json
+        self.out = Console(highlight=False, soft_wrap=False)
+        self.err = Console(stderr=True, highlight=False)
+        self.progress: Progress = Quiet() if quiet else Shown(self.err)
+        self.workshop = Workshop(read_settings(), self.progress, now=datetime.now(UTC))
+
+    def emit(self, data: dict[str, Any]) -> None:
+        """Print a result for machines."""
+        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def failing_well(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn expected errors into a message with the next step, and the exit code that DESIGN gives them."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except ComplianceError as error:
+            fail(error)
+
+    return wrapped
+
+
+def fail(error: ComplianceError) -> NoReturn:
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
+    if error.remedy:
+        console.print(f"[bold]next:[/]  {escape(error.remedy)}", soft_wrap=True)
+    raise click.exceptions.Exit(INVALID if isinstance(error, InvalidInput) else UNDECIDED)

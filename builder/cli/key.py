@@ -1,0 +1,27 @@
+"""`mlbuild key`: the key that signs evidence."""
+
+from __future__ import annotations
+
+import click
+
+from builder.cli.context import Session, failing_well
+from builder.evidence import make_signing_key
+
+
+@click.group(name="key")
+def group() -> None:
+    """The key that signs an image's evidence."""
+
+
+@group.command()
+@click.pass_obj
+@failing_well
+def new(session: Session) -> None:
+    """Make a signing key, and trust it on this machine.
+
+    The private key is readable by you only. Send the public key to whoever runs the gate: images count as
+    yours there once it is among the gate's trusted keys.
+    """
+    settings = session.workshop.settings
+    public = make_signing_key(settings.key, settings.trusted_keys)
+    session.out.print(f"private key  {settings.key}\npublic key   {public}", soft_wrap=True)

@@ -1,0 +1,196 @@
+"""The commands about the project in this directory: init, lock, check, build, push, and all at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from builder import pipeline
+from builder.cli.context import DONE, EXIT_OF, REFUSED, Session, failing_well
+from builder.discover import discover
+from builder.pipeline import BuiltProject, Project
+from builder.push import push_image
+from builder.spec import SPEC_NAME
+from compliance.errors import InvalidInput, Location
+from compliance.oci.credentials import Credentials
+from compliance.oci.reference import Reference
+from compliance.oci.registry import RegistryClient, RegistryError
+from compliance.policy.decision import Decision, Verdict
+from compliance.policy.reports import render, to_json, to_markdown
+
+
+@click.command()
+@click.pass_obj
+@failing_well
+def init(session: Session) -> None:
+    """Write mlbuild.yaml from what is in this directory.
+
+    Requirement files, pyproject.toml and the imports of scripts and notebooks say what is needed. Nothing
+    that exists is overwritten; what was guessed is said.
+    """
+    path = session.project / SPEC_NAME
+    if path.exists():
+        raise InvalidInput("exists already", at=Location(path), remedy="Edit it, or move it away first.")
+    found = discover(session.project)
+    path.write_text(found.text, encoding="utf-8")
+    session.out.print(f"wrote {path}", soft_wrap=True)
+    for note in found.notes:
+        session.out.print(f"  {note}", soft_wrap=True)
+    session.out.print("next: read it, then run `mlbuild`")
+
+
+@click.command()
+@click.option("--upgrade", is_flag=True, help="Let every version move, instead of keeping those in the lock.")
+@click.pass_obj
+@failing_well
+def lock(session: Session, upgrade: bool) -> None:
+    """Resolve the requirements and write pylock.toml.
+
+    \b
+    Examples:
+      mlbuild lock             keep what fits, change what must
+      mlbuild lock --upgrade   newest versions of everything
+    """
+    project = _project(session)
+    locked = pipeline.settle_lock(project, session.workshop, upgrade=upgrade, resolve=True)
+    if session.as_json:
+        session.emit({"lock": str(locked.path), "digest": locked.digest, "packages": len(locked.wheels)})
+    else:
+        session.out.print(
+            f"{locked.path}: {len(locked.wheels)} packages for {locked.pins.base_name}", soft_wrap=True
+        )
+
+
+@click.command()
+@click.option("--verbose", "-v", is_flag=True, help="Show the rules that passed too.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the decision to FILE: Markdown for *.md, else JSON.",
+)
+@click.pass_obj
+@failing_well
+def check(session: Session, verbose: bool, report: Path | None) -> None:
+    """Say whether the project complies, and what to change where it does not.
+
+    Judges the image when it has been built and nothing has changed since, else the lock, which needs no
+    download; rules that only the image can answer are then listed as open.
+    """
+    project = _project(session)
+    decision = pipeline.check(project, session.workshop)
+    if report is not None:
+        report.write_bytes(to_markdown(decision).encode() if report.suffix == ".md" else to_json(decision))
+    _finish(session, decision, verbose=verbose)
+
+
+@click.command()
+@click.pass_obj
+@failing_well
+def build(session: Session) -> None:
+    """Build the image and its signed evidence into .mlbuild/, without judging it."""
+    built = pipeline.build(_project(session), session.workshop)
+    if session.as_json:
+        session.emit(_facts(built))
+    else:
+        session.out.print(f"{built.repository}@{built.image.digest}", soft_wrap=True)
+
+
+@click.command()
+@click.pass_obj
+@failing_well
+def everything(session: Session) -> None:
+    """Lock, check, build, scan and check."""
+    project = _project(session)
+    decision = pipeline.everything(project, session.workshop)
+    _finish(session, decision, verbose=False)
+
+
+@click.command()
+@click.argument("gate", required=False)
+@click.option("--tag", "-t", default="latest", show_default=True, help="Tag to give the image.")
+@click.pass_obj
+@failing_well
+def push(session: Session, gate: str | None, tag: str) -> None:
+    """Send the image and its evidence through the gate GATE (host:port), and print the admitted digest.
+
+    \b
+    Examples:
+      mlbuild push gate.example.com
+      mlbuild push gate.example.com --tag 1.4.0
+      MLBUILD_GATE=gate.example.com mlbuild push
+    """
+    workshop = session.workshop
+    host = gate or workshop.settings.gate
+    if host is None:
+        raise InvalidInput("which gate?", remedy="Name it: `mlbuild push HOST:PORT`, or set MLBUILD_GATE.")
+    built = pipeline.build(_project(session), workshop)
+    target = Reference.parse(f"{host}/{built.repository}:{tag}")
+    with RegistryClient(host, credentials=Credentials.from_docker_config(host)) as client:
+        try:
+            pushed = push_image(
+                client,
+                target,
+                built.layout,
+                built.image.descriptor,
+                built.evidence.bundles,
+                workshop.progress,
+                workers=workshop.settings.workers,
+            )
+        except RegistryError as error:
+            if error.code != "DENIED":
+                raise
+            _refused(session, error.message)
+    if session.as_json:
+        session.emit(
+            {
+                "verdict": Verdict.ADMITTED,
+                "reference": str(pushed.reference),
+                "blobs_sent": pushed.blobs_sent,
+                "bytes_sent": pushed.bytes_sent,
+                "blobs_present": pushed.blobs_present,
+            }
+        )
+    else:
+        session.out.print(f"ADMITTED {pushed.reference}", style="bold green", soft_wrap=True)
+
+
+def _refused(session: Session, message: str) -> None:
+    if session.as_json:
+        session.emit({"verdict": Verdict.REFUSED, "message": message})
+    else:
+        session.out.print(message, style="bold red", soft_wrap=True, markup=False)
+    raise click.exceptions.Exit(REFUSED)
+
+
+def _finish(session: Session, decision: Decision, *, verbose: bool) -> None:
+    if session.as_json:
+        click.echo(to_json(decision))
+    else:
+        render(decision, session.out, verbose=verbose)
+    code = EXIT_OF[decision.verdict]
+    if code != DONE:
+        raise click.exceptions.Exit(code)
+
+
+def _project(session: Session) -> Project:
+    return pipeline.open_project(session.project)
+
+
+def _facts(built: BuiltProject) -> dict[str, object]:
+    return {
+        "image": f"{built.repository}@{built.image.digest}",
+        "config": built.image.config_digest,
+        "layout": str(built.layout.root),
+        "layers": [
+            {
+                "diff_id": layer.diff_id,
+                "size": layer.descriptor.size,
+                "content": [f"{name}=={version}" for name, version in layer.packages] or layer.origin,
+            }
+            for layer in built.image.layers
+        ],
+    }
+
+
+COMMANDS = (init, lock, check, build, push)

@@ -1,0 +1,197 @@
+"""The main job, step by step: lock, judge the lock, build, write the evidence, judge the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from builder.app_reading import AppReading, read_app
+from builder.bases import build_base
+from builder.evidence import SignedEvidence, image_evidence, lock_evidence, sign_evidence
+from builder.fetch import Artifact, fetch
+from builder.image import BuiltImage, app_layer, build_image
+from builder.image_config import ImageSettings
+from builder.layers.app import AppInput
+from builder.layers.wheel import Environment, WheelInput
+from builder.lock import LOCK_NAME, LockFile, is_current, lock_project, read_lock
+from builder.moment import source_date
+from builder.spec import Spec, find_spec, read_spec
+from builder.state import State
+from builder.workshop import Workshop
+from compliance.bases import BaseDefinition
+from compliance.oci.digest import Digest
+from compliance.oci.layout import Layout
+from compliance.policy.decision import Decision, Verdict
+from compliance.policy.evaluate import evaluate
+
+
+@dataclass(frozen=True)
+class Project:
+    """A directory with a spec in it. What is made goes to its `.mlbuild/`."""
+
+    spec_path: Path
+    spec: Spec
+
+    @property
+    def root(self) -> Path:
+        return self.spec_path.parent
+
+    @property
+    def lock_path(self) -> Path:
+        return self.root / LOCK_NAME
+
+    @cached_property
+    def state(self) -> State:
+        return State.open(self.root / ".mlbuild")
+
+    @property
+    def app(self) -> AppInput:
+        return AppInput(self.root, self.spec.app.include, self.spec.app.exclude)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltProject:
+    """An image with its evidence, in an OCI layout. `repository` is where it belongs in a registry."""
+
+    repository: str
+    lock: LockFile
+    layout: Layout
+    image: BuiltImage
+    evidence: SignedEvidence
+
+
+def open_project(start: Path) -> Project:
+    """The project whose spec is in `start` or above. Raises InvalidInput when there is none, or it is wrong."""
+    path = find_spec(start)
+    return Project(path, read_spec(path))
+
+
+def settle_lock(project: Project, workshop: Workshop, *, upgrade: bool = False, resolve: bool = False) -> LockFile:
+    """The lock that answers the spec: the present one when it does, else one resolved now.
+
+    `resolve` asks the index in any case, `upgrade` lets versions move.
+    """
+    base = workshop.base(project.spec.base)
+    if not (upgrade or resolve) and project.lock_path.exists():
+        lock = read_lock(project.lock_path)
+        current, reason = is_current(lock, project.spec, base)
+        if current:
+            return lock
+        workshop.progress.step(reason)
+    return lock_project(
+        project.spec,
+        project.spec_path,
+        base,
+        workshop.cache,
+        workshop.progress,
+        upgrade=upgrade,
+        workers=workshop.settings.workers,
+    )
+
+
+def build(project: Project, workshop: Workshop) -> BuiltProject:
+    """Build the image from its lock and sign its evidence. What is there already is not made again."""
+    return _build(project, workshop, settle_lock(project, workshop))
+
+
+def check(project: Project, workshop: Workshop) -> Decision:
+    """The verdict on the image as last built, or on the lock when something has changed since."""
+    lock = settle_lock(project, workshop)
+    if project.state.built_from == _inputs(project, workshop, lock):
+        return _judge_image(project, workshop, _build(project, workshop, lock))
+    return _judge_lock(project, workshop, lock)
+
+
+def everything(project: Project, workshop: Workshop) -> Decision:
+    """Lock, judge the lock, and when that does not refuse: build, and judge the image."""
+    lock = settle_lock(project, workshop)
+    if project.state.built_from != _inputs(project, workshop, lock):
+        early = _judge_lock(project, workshop, lock)
+        if early.verdict is not Verdict.ADMITTED:
+            return early
+    return _judge_image(project, workshop, _build(project, workshop, lock))
+
+
+def _build(project: Project, workshop: Workshop, lock: LockFile) -> BuiltProject:
+    definition = workshop.base(project.spec.base)
+    settings, cache, progress = workshop.settings, workshop.cache, workshop.progress
+    base = build_base(definition, cache, progress, workers=settings.workers)
+    artifacts = [Artifact(wheel.url, wheel.sha256, wheel.size, wheel.filename) for wheel in lock.wheels]
+    files = fetch(artifacts, cache, progress, workers=settings.workers)
+    wheels = [
+        WheelInput(files[wheel.sha256], wheel.name, wheel.version, wheel.sha256, wheel.direct)
+        for wheel in lock.wheels
+    ]
+    layout = Layout.create(project.state.directory / "image")
+    image = build_image(
+        base,
+        wheels,
+        project.app,
+        _image_settings(project, lock),
+        cache,
+        layout,
+        progress,
+        environment=_environment(definition),
+    )
+    evidence = sign_evidence(project.spec_path, project.spec, definition, lock, image, project.state, settings)
+    project.state.built_from = _inputs(project, workshop, lock)
+    return BuiltProject(project.spec.image, lock, layout, image, evidence)
+
+
+def _judge_lock(project: Project, workshop: Workshop, lock: LockFile) -> Decision:
+    workshop.progress.step(f"judging the lock: {len(lock.wheels)} packages, nothing downloaded")
+    evidence = lock_evidence(
+        project.spec,
+        workshop.base(project.spec.base),
+        lock,
+        _image_settings(project, lock),
+        _read_app(project, workshop),
+        workshop,
+    )
+    return evaluate(workshop.policies, evidence, workshop.now)
+
+
+def _judge_image(project: Project, workshop: Workshop, built: BuiltProject) -> Decision:
+    workshop.progress.step(f"judging the image: {len(built.image.manifest.layers)} layers")
+    evidence = image_evidence(
+        project.spec,
+        workshop.base(project.spec.base),
+        built.lock,
+        built.image,
+        built.evidence,
+        _read_app(project, workshop),
+        workshop,
+    )
+    return evaluate(workshop.policies, evidence, workshop.now)
+
+
+def _read_app(project: Project, workshop: Workshop) -> AppReading:
+    layer = app_layer(project.app, workshop.cache, workshop.progress)
+    return read_app(layer, workshop.trivy, project.state.directory / "app")
+
+
+def _image_settings(project: Project, lock: LockFile) -> ImageSettings:
+    spec = project.spec
+    return ImageSettings(
+        reference=spec.image,
+        created=source_date(),
+        user=spec.user,
+        env=tuple(sorted(spec.env.items())),
+        entrypoint=spec.entrypoint,
+        command=spec.command,
+        ports=spec.ports,
+        labels=tuple(sorted(spec.labels.items())),
+        lock=lock.digest,
+    )
+
+
+def _environment(base: BaseDefinition) -> Environment:
+    return Environment(prefix=base.prefix, python=base.python)
+
+
+def _inputs(project: Project, workshop: Workshop, lock: LockFile) -> str:
+    """Names everything the image is made from, to tell whether it is still the one that was built."""
+    layer = app_layer(project.app, workshop.cache, workshop.progress)
+    app = layer.diff_id if layer is not None else "none"
+    return " ".join([lock.digest, Digest.of(project.spec_path.read_bytes()), app, source_date() or ""])

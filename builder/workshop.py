@@ -1,0 +1,64 @@
+"""The tools a command works with besides the project itself, each made when it is first used."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cached_property
+
+from builder.cache import Cache
+from builder.progress import Progress
+from builder.settings import Settings
+from compliance.attest.keys import TrustedKeys
+from compliance.bases import BaseDefinition, read_bases
+from compliance.document import nearest
+from compliance.errors import InvalidInput
+from compliance.policy.loader import load_policies
+from compliance.policy.model import PolicySet
+from compliance.scan.database import TrivyDatabase, find_databases
+from compliance.scan.trivy import Trivy
+
+
+class Workshop:
+    """Settings turned into tools. `now` is the time at which everything in this run is judged."""
+
+    def __init__(self, settings: Settings, progress: Progress, *, now: datetime) -> None:
+        self.settings = settings
+        self.progress = progress
+        self.now = now
+
+    @cached_property
+    def cache(self) -> Cache:
+        return Cache(self.settings.cache)
+
+    @cached_property
+    def policies(self) -> PolicySet:
+        return load_policies(self.settings.policies)
+
+    @cached_property
+    def bases(self) -> tuple[BaseDefinition, ...]:
+        return read_bases(self.settings.bases)
+
+    def base(self, name: str) -> BaseDefinition:
+        """The curated base called `name`. Raises InvalidInput, with the nearest name, when there is none."""
+        by_name = {definition.base.name: definition for definition in self.bases}
+        if name not in by_name:
+            near = nearest(name, by_name)
+            raise InvalidInput(
+                f"there is no base {name!r}" + (f", did you mean {near!r}?" if near else ""),
+                remedy="`mlbuild base list` shows the curated bases.",
+            )
+        return by_name[name]
+
+    @cached_property
+    def trivy(self) -> Trivy:
+        return Trivy.find(self.cache.directory("trivy"), self.settings.trivy)
+
+    @cached_property
+    def databases(self) -> tuple[tuple[TrivyDatabase, ...], tuple[str, ...]]:
+        """The vulnerability databases that can be used, and notes on those that cannot."""
+        advisories = self.settings.policies / "advisories"
+        return find_databases(self.trivy, self.cache.directory("databases"), advisories, now=self.now)
+
+    @cached_property
+    def trusted_keys(self) -> TrustedKeys:
+        return TrustedKeys.load(self.settings.trusted_keys)
