@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Any, Final, Union
 
 from boolean import ParseError  # type: ignore[import-untyped]
-from license_expression import (  # type: ignore[import-untyped]
+from license_expression import (
     AND,
     OR,
     ExpressionError,

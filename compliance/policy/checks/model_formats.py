@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -12,7 +12,31 @@ from compliance.inventory import ModelFile, Origin
 from compliance.policy.check import Check, Flag, Parameters, Result, Selector
 from compliance.policy.decision import Violation
 
-Formats = Annotated[tuple[str, ...], Field(min_length=1)]
+ModelFormat = Literal[
+    "catboost",
+    "gguf",
+    "hdf5",
+    "joblib",
+    "keras",
+    "keras-h5",
+    "lightgbm",
+    "npy",
+    "npz",
+    "onnx",
+    "pickle",
+    "safetensors",
+    "skops",
+    "tf-savedmodel",
+    "tflite",
+    "torch",
+    "torch-legacy",
+    "torchscript",
+    "xgboost-json",
+    "xgboost-ubj",
+]
+"""The formats that are told apart: the keys of compliance.models.FORMATS."""
+
+Formats = Annotated[tuple[ModelFormat, ...], Field(min_length=1)]
 
 
 class ModelFormatsParameters(Parameters):

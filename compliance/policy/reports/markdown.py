@@ -35,8 +35,8 @@ def _lines(decision: Decision) -> Iterator[str]:
     waived = waived_violations(decision)
     if waived:
         yield from ("", "### Waived", "")
-        for outcome, one in waived:
-            by = f"{one.key} in {label(one.culprit)}, by {one.waiver}"
+        for outcome, excused in waived:
+            by = f"{excused.key} in {label(excused.culprit)}, by {excused.waiver}"
             yield f"- {_plain(outcome.rule)}: {_plain(by)}"
     yield ""
     pending = decision.with_status(Status.PENDING)

@@ -35,7 +35,7 @@ def render(decision: Decision, console: Console, *, verbose: bool = False) -> No
     console.print(headline, soft_wrap=True, highlight=False)
     for indent, line in _lines(decision, verbose=verbose):
         line.plain = printable(line.plain)
-        for part in line.wrap(console, max(20, console.width - indent), overflow="ignore"):
+        for part in line.wrap(console, max(20, console.width - indent)):
             part.rstrip()
             console.print(Text(" " * indent).append_text(part), soft_wrap=True, highlight=False)
 

@@ -1,0 +1,92 @@
+"""The reference page of all checks, made from their docstrings and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from compliance.policy.check import AnyCheck
+from compliance.policy.registry import checks
+
+
+def reference_page() -> str:
+    """docs/reference/policy-checks.md, in Markdown."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# Policy checks"
+    yield ""
+    yield "A rule in a policy file names one of these under `check:` and gives its parameters under `with:`."
+    yield "This page is generated from the checks; `python -m compliance.policy.schema` writes it again."
+    yield ""
+    yield from (f"- [{name}](#{name})" for name in checks())
+    for check in checks().values():
+        yield ""
+        yield from _check(check)
+
+
+def _check(check: AnyCheck) -> Iterator[str]:
+    schema = check.parameters.model_json_schema(by_alias=True)
+    yield f"## {check.name}"
+    yield ""
+    yield check.text
+    yield ""
+    yield schema["description"]
+    yield ""
+    yield "| parameter | value | default | meaning |"
+    yield "|---|---|---|---|"
+    required = schema.get("required", [])
+    for name, field in schema["properties"].items():
+        default = "required" if name in required else _default(field.get("default"))
+        yield f"| `{name}` | {_kind(field, schema)} | {default} | {field.get('description', '')} |"
+    yield ""
+    waivers = " or ".join(f"`{selector}`" for selector in sorted(check.waived_by))
+    yield f"A waiver names what it excuses by {waivers}."
+    yield ""
+    yield from _example(check, schema["examples"][0])
+
+
+def _example(check: AnyCheck, parameters: Mapping[str, Any]) -> Iterator[str]:
+    yield "```yaml"
+    yield f"check: {check.name}"
+    yield "with:"
+    yield from (f"  {name}: {_flow(value)}" for name, value in parameters.items())
+    yield "```"
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML on one line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        plain = value.replace("-", "").replace(".", "").isalnum()
+        return value if plain else f'"{value}"'
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_flow(item) for item in value) + "]"
+    return str(value)
+
+
+def _default(value: Any) -> str:
+    return "none" if value is None else f"`{_flow(value)}`"
+
+
+def _kind(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """A JSON schema type in words."""
+    if "anyOf" in field:
+        return " or ".join(_kind(one, schema) for one in field["anyOf"] if one.get("type") != "null")
+    if "$ref" in field:
+        return _kind(schema["$defs"][field["$ref"].rpartition("/")[2]], schema)
+    if "enum" in field:
+        return ", ".join(f"`{one}`" for one in field["enum"])
+    if field.get("type") == "array":
+        return f"list of {_kind(field['items'], schema)}"
+    if field.get("type") == "object":
+        return f"{_kind(field['additionalProperties'], schema)} by {_names(field)}"
+    return {"boolean": "true or false", "integer": "whole number", "string": "text"}[field["type"]]
+
+
+def _names(field: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{one}`" for one in field.get("propertyNames", {}).get("enum", ())) or "name"
