@@ -1,0 +1,222 @@
+"""From a pushed manifest to a verdict, in numbered steps, and from an admitting verdict to a readable manifest.
+
+1. The manifest is parsed strictly (`gate.arrival.receive`).
+2. What it names is resolved: every blob is in the registry, every child of an index is admitted.
+3. The bytes are read into an OCI layout: each blob has its digest, each layer the diffID the config names.
+4. Packages, secrets and models are read from the bytes.
+5. The signed evidence about the image is verified.
+6. The claim is held against the bytes.
+7. The policies are evaluated.
+8. The decision is recorded, and on disk.
+9. An admitted manifest goes to the registry, and is then published to readers.
+
+A failure at any step admits nothing. There is no way around a step.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from compliance.attest.statement import Statement
+from compliance.errors import InvalidInput, Unavailable
+from compliance.evidence import Evidence, Subject
+from compliance.oci.digest import Digest
+from compliance.oci.manifest import Index, Manifest
+from compliance.oci.registry import RegistryClient, RegistryError
+from compliance.policy.canonical import canonical_json
+from compliance.policy.decision import Decision, Verdict, Violation
+from compliance.policy.reports import one_line, to_json
+from gate import own_rules
+from gate.arrival import Push, is_evidence, why_no_image
+from gate.blob_cache import BlobCache
+from gate.errors import Code, Fault, malformed, upstream_down
+from gate.examination import Examination, examine_bundle, resolve
+from gate.rulebook import Rulebook, Rules
+from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement
+from gate.store import Store
+
+REPEATED_FOR: Final = timedelta(hours=1)
+"""How long a decision answers for another push of the same image, while nothing it depends on has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What became of a push. What is refused has no kind; accepted evidence has no decision of its own."""
+
+    kind: Kind | None
+    decision: StoredDecision | None = None
+    statements: tuple[StoredStatement, ...] = ()
+
+
+class Admission:
+    """Judges and publishes. All methods block; they may be called from several threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        rulebook: Rulebook,
+        blobs: BlobCache,
+        client: Callable[[], RegistryClient],
+        *,
+        diff_ids: Path,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._rulebook = rulebook
+        self._blobs = blobs
+        self._client = client
+        self._diff_ids = diff_ids
+        self._now = now
+
+    def problems(self) -> tuple[str, ...]:
+        """What keeps the gate from deciding now."""
+        try:
+            scanner = self._rulebook.current().scanner
+        except InvalidInput as error:
+            return (error.message,)
+        if isinstance(scanner, Unavailable):
+            return (scanner.message,)
+        return () if scanner.databases else ("there is no vulnerability database", *scanner.notes)
+
+    def judge(self, push: Push) -> Ruling:
+        """Steps 2 to 8. Raises the answer for a push that cannot be judged at all."""
+        try:
+            rules = self._rulebook.current()
+        except InvalidInput as error:
+            problem = f"could not decide: the gate cannot read its own rules: {error.message}"
+            raise Fault(403, Code.DENIED, problem) from error
+        try:
+            with self._reaching_upstream() as client:
+                return self._judge(push, rules, client)
+        except own_rules.Broken as broken:
+            subject = Subject(push.repository, digest=push.digest)
+            decided = own_rules.refuse(broken, subject, self._now(), rules.policies.digest)
+            return Ruling(None, self._record(push, _digest_of(rules.inputs), *decided))
+
+    def publish(self, push: Push, ruling: Ruling) -> None:
+        """Step 9. Only after this may anybody read the manifest."""
+        if ruling.kind is None:
+            raise ValueError("what was refused is not published")
+        with self._reaching_upstream() as client:
+            client.put_manifest(push.repository, push.tag or push.digest, push.raw, push.document.media_type)
+        subject = push.document.subject
+        self._store.publish(
+            StoredManifest(
+                repository=push.repository,
+                digest=push.digest,
+                media_type=push.document.media_type,
+                kind=ruling.kind,
+                raw=push.raw,
+                subject=None if subject is None else subject.digest,
+                decision=None if ruling.decision is None else ruling.decision.id,
+                at=self._now(),
+            ),
+            (blob.digest for blob in push.blobs),
+            push.tag,
+            ruling.statements,
+        )
+
+    def _judge(self, push: Push, rules: Rules, client: RegistryClient) -> Ruling:
+        document = push.document
+        if isinstance(document, Index):
+            return self._judge_index(push, document, rules)
+        resolve(push, client)
+        if is_evidence(document):
+            raw, statement = examine_bundle(push, document, rules.keys, client)
+            return Ruling(Kind.EVIDENCE, None, tuple(self._statements(raw, statement)))
+        reason = why_no_image(document)
+        if reason is not None:
+            raise own_rules.Broken(own_rules.READABLE, Violation(push.digest, push.digest, reason))
+        return self._judge_image(push, document, rules, client)
+
+    def _judge_index(self, push: Push, index: Index, rules: Rules) -> Ruling:
+        for child in index.manifests:
+            if self._store.manifest(push.repository, child.digest) is None:
+                refused = self._store.latest_refusal(push.repository, child.digest)
+                why = refused.line if refused else f"nothing with the digest {child.digest} was admitted here"
+                raise own_rules.Broken(own_rules.CHILDREN, Violation(child.digest, child.digest, why))
+        subject = Subject(push.repository, digest=push.digest)
+        decided = own_rules.admit(own_rules.CHILDREN, subject, self._now(), rules.policies.digest)
+        return Ruling(Kind.INDEX, self._record(push, _digest_of(rules.inputs), *decided))
+
+    def _judge_image(self, push: Push, manifest: Manifest, rules: Rules, client: RegistryClient) -> Ruling:
+        bundles = self._bundles({push.digest, manifest.config.digest})
+        inputs = _digest_of((*rules.inputs, *(f"evidence {Digest.of(bundle)}" for bundle in bundles)))
+        decision = self._repeatable(push, inputs)
+        if decision is None:
+            examination = Examination(push, manifest, rules, bundles)
+            decided = examination.run(client, self._blobs, self._diff_ids, self._now())
+            decision = self._record(push, inputs, *decided)
+        return Ruling(Kind.IMAGE if decision.verdict is Verdict.ADMITTED else None, decision)
+
+    def _bundles(self, about: set[Digest]) -> tuple[bytes, ...]:
+        """The evidence about any of these digests, each bundle once, newest first."""
+        return tuple({row.bundle_digest: row.bundle for row in self._store.statements(about)}.values())
+
+    def _repeatable(self, push: Push, inputs: Digest) -> StoredDecision | None:
+        """The decision already taken on this image, while all that it depends on is the same."""
+        found = self._store.latest_decision(push.repository, push.digest)
+        now = self._now()
+        if (
+            found is None
+            or found.inputs != inputs
+            or found.verdict is Verdict.UNDECIDABLE
+            or not timedelta() <= now - found.at < REPEATED_FOR
+            or now.date() != found.at.date()
+        ):
+            return None
+        return found
+
+    def _record(self, push: Push, inputs: Digest, decision: Decision, evidence: Evidence) -> StoredDecision:
+        """Step 8."""
+        stored = StoredDecision(
+            id=secrets.token_hex(8),
+            repository=push.repository,
+            digest=push.digest,
+            tag=push.tag,
+            user=push.user,
+            at=decision.at,
+            verdict=decision.verdict,
+            line=one_line(decision),
+            inputs=inputs,
+            policy_digest=decision.policy_digest,
+            evidence_digest=decision.evidence_digest,
+            databases="\n".join(f"{each.name} {each.digest}" for each in decision.databases),
+            decision=to_json(decision),
+            evidence=canonical_json(evidence),
+        )
+        self._store.record(stored)
+        return stored
+
+    def _statements(self, raw: bytes, statement: Statement) -> Iterable[StoredStatement]:
+        now = self._now()
+        for subject in statement.subjects:
+            if subject.sha256 is not None:
+                yield StoredStatement(
+                    subject=subject.sha256,
+                    bundle_digest=Digest.of(raw),
+                    predicate_type=statement.predicate_type,
+                    bundle=raw,
+                    at=now,
+                )
+
+    @contextmanager
+    def _reaching_upstream(self) -> Iterator[RegistryClient]:
+        """A client of the registry behind the gate, whose failures are answers."""
+        try:
+            with self._client() as client:
+                yield client
+        except RegistryError as error:
+            if error.status >= 500 or error.status in {401, 403, 429}:
+                raise upstream_down() from error
+            raise malformed(f"the registry behind the gate does not take it: {error.reason}") from error
+
+
+def _digest_of(inputs: Iterable[str]) -> Digest:
+    return Digest.of("\n".join(inputs).encode())

@@ -1,0 +1,131 @@
+"""The gate put together: its parts opened and closed in order, and the ASGI application that serves them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from compliance.errors import InvalidInput, Location, Unavailable
+from compliance.oci.credentials import Credentials
+from gate.admission import Admission
+from gate.answers import of_fault, on_crash, on_fault
+from gate.auth import Authentication
+from gate.blob_cache import BlobCache
+from gate.embedded import EmbeddedRegistry
+from gate.errors import Code, Fault
+from gate.judges import Judges
+from gate.routes import base, blobs, decisions, manifests
+from gate.rulebook import Rulebook
+from gate.service import Service
+from gate.settings import Settings
+from gate.store import Store
+from gate.upstream import Upstream
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """Everything that requests need, for as long as the block lasts.
+
+    Raises InvalidInput when a setting or a file it names cannot be accepted, Unavailable when something
+    that must run does not.
+    """
+    data = settings.data
+    authentication = Authentication(settings.users_file)
+    rulebook = Rulebook(
+        policies=settings.policies,
+        bases=settings.bases,
+        keys=settings.keys_directory,
+        cache=data / "cache",
+        trivy=settings.trivy,
+        now=_now,
+    )
+    rulebook.check()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_alone_in(data))
+        store = stack.enter_context(closing(Store(data / "gate.db")))
+        upstream = await stack.enter_async_context(await _upstream(settings, stack))
+        admission = Admission(
+            store,
+            rulebook,
+            BlobCache(data / "cache" / "blobs", settings.cache_bytes),
+            upstream.client,
+            diff_ids=data / "cache" / "trivy" / "diff-ids",
+            now=_now,
+        )
+        judges = stack.enter_context(
+            closing(Judges(admission, threads=settings.judges, patience=settings.patience))
+        )
+        # The databases are looked for now, so that the first push does not wait for a download.
+        warming = asyncio.create_task(asyncio.to_thread(admission.problems))
+        stack.callback(warming.cancel)
+        yield Service(settings, authentication, store, upstream, admission, judges)
+
+
+async def _upstream(settings: Settings, stack: AsyncExitStack) -> Upstream:
+    if settings.upstream is None:
+        registry = await stack.enter_async_context(EmbeddedRegistry(settings.data / "registry"))
+        return Upstream(registry.url, registry.credentials)
+    credentials = None
+    if settings.upstream_user is not None and settings.upstream_password is not None:
+        credentials = Credentials(settings.upstream_user, settings.upstream_password.get_secret_value())
+    return Upstream(settings.upstream, credentials)
+
+
+@contextmanager
+def _alone_in(data: Path) -> Iterator[None]:
+    """Two gates on one data directory would judge with each other's half-read blobs."""
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (data / "gate.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Unavailable(
+                    f"another gate runs on {data}", remedy="Stop it, or give this one its own --data directory."
+                ) from error
+            yield
+    except PermissionError as error:
+        raise InvalidInput(f"cannot be written: {error.strerror}", at=Location(data)) from error
+
+
+def make_app(service: Service) -> FastAPI:
+    """The application that answers registry clients and readers of reports."""
+    app = FastAPI(title="mlgate", openapi_url=None)
+    app.state.service = service
+    for router in (base.router, blobs.router, manifests.router, decisions.router):
+        app.include_router(router)
+    app.add_exception_handler(Fault, on_fault)
+    app.add_exception_handler(Unavailable, _on_unavailable)
+    app.add_exception_handler(HTTPException, _on_no_route)
+    app.add_exception_handler(RequestValidationError, _on_bad_parameter)
+    app.add_exception_handler(Exception, on_crash)
+    return app
+
+
+async def _on_unavailable(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+    return of_fault(Fault(503, Code.UNAVAILABLE, f"{error}; nothing was admitted"))
+
+
+async def _on_no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    problem = f"{request.method} {request.url.path} is not something this registry does"
+    return of_fault(Fault(error.status_code, Code.UNSUPPORTED, problem, headers=error.headers))
+
+
+async def _on_bad_parameter(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+    first = error.errors()[0]
+    return of_fault(Fault(400, Code.UNSUPPORTED, f"{first['loc'][-1]}: {first['msg']}"))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,99 @@
+"""What arrives in a manifest PUT: an image, an index, evidence about an image, or something else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from compliance.attest.bundle import BUNDLE_TYPE
+from compliance.errors import InvalidInput
+from compliance.oci.digest import Digest
+from compliance.oci.manifest import (
+    EMPTY_JSON,
+    OCI_EMPTY,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_TAR,
+    OCI_LAYER_ZSTD,
+    Descriptor,
+    Index,
+    Manifest,
+    parse_manifest,
+)
+from gate.errors import Code, Fault, malformed
+
+MAX_BYTES: Final = 4 << 20
+"""The largest manifest taken, in bytes; the distribution specification asks for at least this."""
+
+LAYER_TYPES: Final = frozenset(
+    {
+        OCI_LAYER_TAR,
+        OCI_LAYER_GZIP,
+        OCI_LAYER_ZSTD,
+        "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        "application/vnd.docker.image.rootfs.diff.tar.zstd",
+        "application/vnd.docker.image.rootfs.diff.tar",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A manifest PUT: by whom, under which tag (None: by digest), and the manifest's very bytes."""
+
+    repository: str
+    tag: str | None
+    user: str
+    raw: bytes
+    digest: Digest
+    document: Manifest | Index
+
+    @property
+    def descriptor(self) -> Descriptor:
+        return Descriptor(media_type=self.document.media_type, digest=self.digest, size=len(self.raw))
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """The blobs that the manifest is made of."""
+        document = self.document
+        return (document.config, *document.layers) if isinstance(document, Manifest) else ()
+
+
+def receive(repository: str, target: str, user: str, raw: bytes, media_type: str | None) -> Push:
+    """Read a manifest PUT strictly. Raises the 400 answer for what is no manifest or has another digest."""
+    if len(raw) > MAX_BYTES:
+        raise Fault(413, Code.SIZE_INVALID, f"a manifest may have {MAX_BYTES:,} bytes, this one has more")
+    digest = Digest.of(raw)
+    if ":" in target and target != digest:
+        raise Fault(400, Code.DIGEST_INVALID, f"the manifest has the digest {digest}, not {target}")
+    try:
+        document = parse_manifest(raw, media_type)
+    except InvalidInput as error:
+        raise malformed(error.message) from error
+    if isinstance(document, Index) and not document.manifests:
+        raise malformed("the index names no manifest, so there is nothing to judge")
+    return Push(repository, None if ":" in target else target, user, raw, digest, document)
+
+
+def is_evidence(document: Manifest | Index) -> bool:
+    """Whether this is a sigstore bundle attached to something, in exactly the form bundles have."""
+    return (
+        isinstance(document, Manifest)
+        and document.artifact_type == BUNDLE_TYPE
+        and document.subject is not None
+        and document.config.media_type == OCI_EMPTY
+        and document.config.digest == Digest.of(EMPTY_JSON)
+        and [layer.media_type for layer in document.layers] == [BUNDLE_TYPE]
+    )
+
+
+def why_no_image(document: Manifest) -> str | None:
+    """What keeps a manifest from being an image that can be judged, or None when it is one."""
+    if not document.is_image:
+        kind = document.artifact_type or document.config.media_type
+        return f"it is an artifact of type {kind!r}, and only images and signed evidence are let in"
+    odd = next((layer.media_type for layer in document.layers if layer.media_type not in LAYER_TYPES), None)
+    if odd is not None:
+        return f"it has a layer of type {odd!r}, which is no file system that can be read"
+    if not document.layers:
+        return "it has no layers, so there is nothing to judge"
+    return None

@@ -1,0 +1,143 @@
+"""`mlgate`: runs the gate and keeps its users."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from compliance.errors import ComplianceError, InvalidInput
+from gate.server import serve
+from gate.settings import Settings, read_settings
+from gate.users import Role, read_users, remove_user, set_user
+
+USAGE: Final = 2
+UNDECIDED: Final = 3
+
+
+class _Group(click.Group):
+    """Expected failures become a message, what to do next, and an exit code; never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ComplianceError as error:
+            click.echo(f"error: {error.message}", err=True)
+            if error.remedy:
+                click.echo(f"  -> {error.remedy}", err=True)
+            ctx.exit(USAGE if isinstance(error, InvalidInput) else UNDECIDED)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mlbuild", prog_name="mlgate")
+def main() -> None:
+    """The gate in front of a registry: it judges every image that is pushed, and lets in what complies.
+
+    \b
+    Examples:
+      mlgate user add ci --role push        a user who may push
+      mlgate serve                          the gate, with a registry of its own, on 127.0.0.1:5000
+      mlgate serve --upstream https://registry.example.org --listen 0.0.0.0:443
+    """
+
+
+_PATH: Final = click.Path(path_type=Path)
+
+
+def _described(name: str) -> str:
+    return Settings.model_fields[name].description or ""
+
+
+@main.command(name="serve")
+@click.option("--embedded", is_flag=True, help="Run a registry of its own (the default without --upstream).")
+@click.option("--upstream", metavar="URL", help=_described("upstream"))
+@click.option("--listen", metavar="HOST:PORT", help=_described("listen"))
+@click.option("--data", type=_PATH, metavar="DIR", help=_described("data"))
+@click.option("--policies", type=_PATH, metavar="DIR", help=_described("policies"))
+@click.option("--bases", type=_PATH, metavar="DIR", help=_described("bases"))
+@click.option("--trusted-keys", type=_PATH, metavar="DIR", help=_described("trusted_keys"))
+@click.option("--users", type=_PATH, metavar="FILE", help=_described("users"))
+@click.option("--trivy", type=_PATH, metavar="FILE", help=_described("trivy"))
+@click.option("--public-url", metavar="URL", help=_described("public_url"))
+@click.option("--tls-certificate", type=_PATH, metavar="FILE", help=_described("tls_certificate"))
+@click.option("--tls-key", type=_PATH, metavar="FILE", help=_described("tls_key"))
+def serve_command(embedded: bool, **given: Any) -> None:
+    """Run the gate until it is told to stop (Ctrl-C or SIGTERM).
+
+    Every option can also be set in the environment: --trusted-keys is MLGATE_TRUSTED_KEYS. The registry
+    behind the gate must be reachable by the gate alone: what goes around the gate is not judged.
+
+    \b
+    Examples:
+      mlgate serve
+      mlgate serve --embedded --data /var/lib/mlgate --listen 0.0.0.0:5000 \\\
+          --tls-certificate gate.pem --tls-key gate.key
+      MLGATE_UPSTREAM_USER=gate MLGATE_UPSTREAM_PASSWORD=… mlgate serve --upstream https://registry.internal
+    """
+    settings = read_settings(**given)
+    if embedded and settings.upstream is not None:
+        raise InvalidInput(
+            f"--embedded and the upstream {settings.upstream} exclude each other",
+            remedy="Leave one of them out; the upstream may come from MLGATE_UPSTREAM.",
+        )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    asyncio.run(serve(settings))
+
+
+@main.group()
+def user() -> None:
+    """Users of the gate: who may pull, push, or run it."""
+
+
+_users_option = click.option(
+    "--users", type=_PATH, metavar="FILE", help="The users file; not given: MLGATE_USERS, else DATA/users.yaml."
+)
+
+
+@user.command(name="add")
+@click.argument("name")
+@click.option(
+    "--role", type=click.Choice([role.value for role in Role]), required=True, help="What the user may do."
+)
+@click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input, without its line end."
+)
+@_users_option
+def add_user(name: str, role: str, password_stdin: bool, users: Path | None) -> None:
+    """Add a user, or give one a new password and role. A running gate knows at once.
+
+    \b
+    Examples:
+      mlgate user add alice --role push
+      pass show gate/ci | mlgate user add ci --role push --password-stdin
+    """
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    path = read_settings(users=users).users_file
+    new = set_user(path, name, Role(role), password)
+    click.echo(f"{'added' if new else 'changed'} {name} ({role}) in {path}")
+
+
+@user.command(name="list")
+@_users_option
+def list_users(users: Path | None) -> None:
+    """Show the users and their roles."""
+    for name, account in sorted(read_users(read_settings(users=users).users_file).users.items()):
+        click.echo(f"{name}\\t{account.role}")
+
+
+@user.command(name="remove")
+@click.argument("name")
+@_users_option
+def remove(name: str, users: Path | None) -> None:
+    """Take a user away. A running gate knows at once."""
+    path = read_settings(users=users).users_file
+    remove_user(path, name)
+    click.echo(f"removed {name} from {path}")

@@ -1,0 +1,153 @@
+"""The steps between a resolved push and a verdict: what is read, verified, compared and evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from compliance.attest.bundle import verify_bundle
+from compliance.attest.keys import TrustedKeys
+from compliance.attest.statement import Statement
+from compliance.errors import InvalidInput, Unavailable
+from compliance.evidence import Absent, Evidence, Subject, VulnerabilityScan
+from compliance.inventory import Inventory, ModelFile
+from compliance.oci.digest import Digest
+from compliance.oci.layout import Layout
+from compliance.oci.manifest import Descriptor, Manifest, parse_config
+from compliance.oci.registry import RegistryClient
+from compliance.policy.decision import Decision, Violation
+from compliance.policy.evaluate import evaluate
+from compliance.sbom import to_cyclonedx
+from compliance.scan.diff_ids import check_diff_ids
+from gate.arrival import Push
+from gate.blob_cache import BlobCache
+from gate.claims import compare, enrich, verify_claims
+from gate.errors import Code, Fault, malformed
+from gate.own_rules import CONSISTENT, INTACT, READABLE, SIGNED, Broken, OwnRule
+from gate.reading import read_image
+from gate.rulebook import Rules, Scanner
+
+MAX_BUNDLE: Final = 32 << 20
+"""The largest evidence taken, in bytes; the SBOM of a large image has a tenth of that."""
+
+
+def resolve(push: Push, client: RegistryClient) -> None:
+    """Raise the answer for a manifest that names blobs the registry does not have, or of another size."""
+    for blob in push.blobs:
+        size = client.blob_size(push.repository, blob.digest)
+        if size is None:
+            raise Fault(400, Code.MANIFEST_BLOB_UNKNOWN, f"the blob {blob.digest} was not pushed")
+        if size != blob.size:
+            message = f"the blob {blob.digest} has {size} bytes, and the manifest says {blob.size}"
+            raise Broken(INTACT, Violation(blob.digest, blob.digest, message))
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """One image, and the rules it is held against."""
+
+    push: Push
+    manifest: Manifest
+    rules: Rules
+    bundles: Sequence[bytes]
+
+    def run(
+        self, client: RegistryClient, blobs: BlobCache, memory: Path, at: datetime
+    ) -> tuple[Decision, Evidence]:
+        """Steps 3 to 7. `memory` keeps the diffIDs of layers that were unpacked before.
+
+        Raises Broken when the bytes are not what the manifest and config say.
+        """
+        push = self.push
+        with (
+            _or_broken(INTACT, push.digest),
+            blobs.layout(client, push.repository, (push.descriptor, push.raw), push.blobs) as layout,
+        ):
+            evidence = self._read(layout, memory)
+        return evaluate(self.rules.policies, evidence, at), evidence
+
+    def _read(self, layout: Layout, memory: Path) -> Evidence:
+        push, rules = self.push, self.rules
+        try:
+            config = parse_config(layout.read_bytes(self.manifest.config.digest))
+        except InvalidInput as error:
+            raise malformed(f"the image config: {error.message}") from error
+        with _or_broken(CONSISTENT, push.digest):
+            check_diff_ids(layout, push.digest, memory)
+        with _or_broken(READABLE, push.digest):
+            reading = read_image(layout, push.digest, config, rules)
+        claims = verify_claims(self.bundles, rules.keys, {push.digest, self.manifest.config.digest})
+        inventory: Inventory | Absent = reading.inventory
+        if isinstance(inventory, Inventory):
+            sbom = compare(claims.sbom, inventory)
+            inventory = enrich(inventory, claims.sbom)
+        else:
+            sbom = Absent(
+                "the SBOM cannot be held against the image, which could not be read: " + inventory.reason
+            )
+        return Evidence(
+            subject=Subject(push.repository, digest=push.digest),
+            base=reading.base,
+            inventory=inventory,
+            settings=reading.settings,
+            lock=claims.lock,
+            vulnerabilities=_match(inventory, reading.models, push.repository, rules.scanner),
+            secrets=reading.secrets,
+            models=reading.models,
+            sbom=sbom,
+            provenance=claims.provenance,
+        )
+
+
+def _match(
+    inventory: Inventory | Absent,
+    models: tuple[ModelFile, ...] | Absent,
+    name: str,
+    scanner: Scanner | Unavailable,
+) -> VulnerabilityScan | Absent:
+    if isinstance(inventory, Absent):
+        return inventory
+    if isinstance(scanner, Unavailable):
+        return Absent(scanner.message)
+    listed = () if isinstance(models, Absent) else models
+    try:
+        found = scanner.trivy.match(to_cyclonedx(inventory, name=name, models=listed), scanner.databases)
+    except Unavailable as error:
+        return Absent("; ".join((error.message, *scanner.notes)))
+    return VulnerabilityScan(found.vulnerabilities, found.databases, (*found.notes, *scanner.notes))
+
+
+def examine_bundle(
+    push: Push, manifest: Manifest, keys: TrustedKeys, client: RegistryClient
+) -> tuple[bytes, Statement]:
+    """The bundle in an evidence artifact and its statement, verified to be about the artifact's subject.
+
+    Raises Broken when it is not.
+    """
+    (layer,) = manifest.layers
+    subject = _subject_of(manifest)
+    if layer.size > MAX_BUNDLE:
+        raise malformed(f"evidence may have {MAX_BUNDLE:,} bytes, this has {layer.size:,}")
+    with _or_broken(INTACT, layer.digest), client.open_blob(push.repository, layer.digest) as chunks:
+        raw = b"".join(chunks)
+    with _or_broken(SIGNED, layer.digest):
+        statement, _ = verify_bundle(raw, keys, {subject.digest})
+    return raw, statement
+
+
+def _subject_of(manifest: Manifest) -> Descriptor:
+    if manifest.subject is None:
+        raise malformed("evidence has a subject, and this has none")
+    return manifest.subject
+
+
+@contextmanager
+def _or_broken(rule: OwnRule, culprit: Digest) -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput as error:
+        raise Broken(rule, Violation(culprit, culprit, error.message, remedy=error.remedy)) from error

@@ -1,0 +1,53 @@
+"""Judging beside the event loop: a few images at a time, and each digest once however many push it at once."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from compliance.oci.digest import Digest
+from gate.admission import Admission, Ruling
+from gate.arrival import Push
+from gate.errors import Code, Fault
+
+
+class Judges:
+    """Worker threads for `Admission`. `patience` is how long a client is kept waiting, in seconds."""
+
+    def __init__(self, admission: Admission, *, threads: int, patience: float) -> None:
+        self._admission = admission
+        self._patience = patience
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="judge")
+        self._under_way: dict[tuple[str, Digest, str], asyncio.Future[Ruling]] = {}
+
+    def close(self) -> None:
+        """Drop what waits, and wait for what is being judged."""
+        self._threads.shutdown(cancel_futures=True)
+
+    async def ruling(self, push: Push) -> Ruling:
+        """The ruling on a push, or the one already being worked on for the same manifest.
+
+        A client that goes away, or is told to come back, does not stop the work: the next push finds it done.
+        """
+        key = (push.repository, push.digest, push.document.media_type)
+        work = self._under_way.get(key)
+        if work is None:
+            work = asyncio.get_running_loop().run_in_executor(self._threads, self._admission.judge, push)
+            self._under_way[key] = work
+            work.add_done_callback(lambda done: self._forget(key, done))
+        try:
+            return await asyncio.wait_for(asyncio.shield(work), self._patience)
+        except TimeoutError as error:
+            message = f"could not decide within {self._patience:g} s; push again to be told the verdict"
+            raise Fault(403, Code.DENIED, message) from error
+
+    async def publish(self, push: Push, ruling: Ruling) -> None:
+        """Publish, whether or not the client stays for it."""
+        await asyncio.shield(
+            asyncio.get_running_loop().run_in_executor(None, self._admission.publish, push, ruling)
+        )
+
+    def _forget(self, key: tuple[str, Digest, str], done: asyncio.Future[Ruling]) -> None:
+        del self._under_way[key]
+        if not done.cancelled():
+            done.exception()  # those who waited have it; nobody waiting is no reason for a warning

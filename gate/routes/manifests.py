@@ -1,0 +1,130 @@
+"""Manifests, tags and referrers (distribution specification): what was admitted, and the push that is judged."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from compliance.oci.manifest import OCI_INDEX, Index, parse_manifest
+from compliance.oci.registry import as_referrer_entry
+from gate.answers import VERSION
+from gate.arrival import MAX_BYTES, receive
+from gate.errors import Code, Fault
+from gate.schema import StoredDecision
+from gate.service import (
+    MAY_PULL,
+    Service,
+    TheDigest,
+    ThePusher,
+    TheRepository,
+    TheService,
+    TheTarget,
+    report_url,
+)
+
+router = APIRouter()
+
+MAX_TAGS = 1000
+
+
+@router.put("/v2/{name:path}/manifests/{target}")
+async def push_manifest(
+    repository: TheRepository, target: TheTarget, user: ThePusher, service: TheService, request: Request
+) -> Response:
+    """Judge a manifest while the client waits, and publish it when it is admitted."""
+    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip() or None
+    push = receive(repository, target, user.name, await _body(request), media_type)
+    ruling = await service.judges.ruling(push)
+    if ruling.kind is None and ruling.decision is not None:
+        raise _refused(service, request, ruling.decision)
+    await service.judges.publish(push, ruling)
+    headers = {
+        **VERSION,
+        "Location": f"/v2/{repository}/manifests/{push.digest}",
+        "Docker-Content-Digest": push.digest,
+    }
+    if push.document.subject is not None:
+        headers["OCI-Subject"] = push.document.subject.digest
+    if ruling.decision is not None:
+        headers["Mlgate-Decision"] = report_url(service, request, ruling.decision.id)
+    return Response(status_code=201, headers=headers)
+
+
+@router.api_route("/v2/{name:path}/manifests/{target}", methods=["GET", "HEAD"], dependencies=[MAY_PULL])
+async def read_manifest(
+    repository: TheRepository,
+    target: TheTarget,
+    service: TheService,
+    request: Request,
+) -> Response:
+    """An admitted manifest, or accepted evidence. A GET of what was refused says why; a HEAD never does."""
+    found = await asyncio.to_thread(service.store.manifest, repository, target)
+    if found is None:
+        if request.method == "GET":
+            refusal = await asyncio.to_thread(service.store.latest_refusal, repository, target)
+            if refusal is not None:
+                raise _refused(service, request, refusal)
+        raise Fault(404, Code.MANIFEST_UNKNOWN, f"nothing admitted is called {target} in {repository}")
+    headers = {
+        **VERSION,
+        "Docker-Content-Digest": found.digest,
+        "Content-Length": str(len(found.raw)),
+        "ETag": f'"{found.digest}"',
+    }
+    if found.decision is not None:
+        headers["Mlgate-Decision"] = report_url(service, request, found.decision)
+    return Response(found.raw, 200, headers, found.media_type)
+
+
+@router.get("/v2/{name:path}/tags/list", dependencies=[MAY_PULL])
+async def list_tags(
+    repository: TheRepository,
+    service: TheService,
+    limit: Annotated[int, Query(alias="n", ge=0)] = MAX_TAGS,
+    last: str = "",
+) -> Response:
+    """The tags of admitted manifests, a page at a time."""
+    limit = min(limit, MAX_TAGS)
+    tags = list(await asyncio.to_thread(service.store.tags, repository, after=last, limit=limit + 1))
+    if not tags and not last and limit:
+        raise Fault(404, Code.NAME_UNKNOWN, f"nothing was admitted to {repository}")
+    headers = dict(VERSION)
+    if len(tags) > limit > 0:
+        query = urlencode({"n": limit, "last": tags[limit - 1]})
+        headers["Link"] = f'</v2/{repository}/tags/list?{query}>; rel="next"'
+    return JSONResponse({"name": repository, "tags": tags[:limit]}, headers=headers)
+
+
+@router.get("/v2/{name:path}/referrers/{digest}", dependencies=[MAY_PULL])
+async def list_referrers(
+    repository: TheRepository,
+    digest: TheDigest,
+    service: TheService,
+    artifact_type: Annotated[str | None, Query(alias="artifactType")] = None,
+) -> Response:
+    """What refers to a digest, whether or not that was admitted (yet)."""
+    rows = await asyncio.to_thread(service.store.referrers, repository, digest)
+    entries = [as_referrer_entry(row.raw, parse_manifest(row.raw, row.media_type)) for row in rows]
+    headers = dict(VERSION)
+    if artifact_type is not None:
+        entries = [entry for entry in entries if entry.artifact_type == artifact_type]
+        headers["OCI-Filters-Applied"] = "artifactType"
+    return Response(Index(manifests=tuple(entries)).to_json(), 200, headers, OCI_INDEX)
+
+
+def _refused(service: Service, request: Request, decision: StoredDecision) -> Fault:
+    report = report_url(service, request, decision.id)
+    return Fault(403, Code.DENIED, f"{decision.line}. Report: {report}")
+
+
+async def _body(request: Request) -> bytes:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BYTES:
+            raise Fault(413, Code.SIZE_INVALID, f"a manifest may have {MAX_BYTES:,} bytes, this one has more")
+    return bytes(data)

@@ -1,0 +1,155 @@
+"""The gate's tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from compliance.oci.digest import Digest
+from compliance.policy.decision import Verdict
+
+
+class _DigestText(TypeDecorator[Digest]):
+    impl: TypeEngine[Any] = String(140)
+    cache_ok = True
+
+    def process_bind_param(self, value: Digest | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Digest | None:  # noqa: ARG002
+        return None if value is None else Digest(value)
+
+
+class _Moment(TypeDecorator[datetime]):
+    """A time with its zone, kept as UTC."""
+
+    impl: TypeEngine[Any] = DateTime()
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Kind(StrEnum):
+    """What a readable manifest is."""
+
+    IMAGE = "image"
+    INDEX = "index"
+    EVIDENCE = "evidence"
+
+
+class _VerdictText(TypeDecorator[Verdict]):
+    impl: TypeEngine[Any] = String(16)
+    cache_ok = True
+
+    def process_bind_param(self, value: Verdict | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.value
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Verdict | None:  # noqa: ARG002
+        return None if value is None else Verdict(value)
+
+
+class _KindText(TypeDecorator[Kind]):
+    impl: TypeEngine[Any] = String(16)
+    cache_ok = True
+
+    def process_bind_param(self, value: Kind | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.value
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Kind | None:  # noqa: ARG002
+        return None if value is None else Kind(value)
+
+
+class Table(DeclarativeBase):
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own form
+        Digest: _DigestText,
+        datetime: _Moment,
+        Verdict: _VerdictText,
+        Kind: _KindText,
+    }
+
+
+class StoredDecision(Table):
+    """One verdict, with all that is needed to reach it again.
+
+    `inputs` is the digest of what the verdict depends on besides the image and the time: policies,
+    databases, evidence, bases and keys. `decision` and `evidence` are canonical JSON. `line` is what
+    the client was told, without the report's address.
+    """
+
+    __tablename__ = "decisions"
+    __table_args__ = (
+        Index("decisions_by_digest", "repository", "digest", "at"),
+        Index("decisions_by_tag", "repository", "tag", "at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    repository: Mapped[str] = mapped_column(String(255))
+    digest: Mapped[Digest]
+    tag: Mapped[str | None] = mapped_column(String(128))
+    user: Mapped[str] = mapped_column(String(128))
+    at: Mapped[datetime]
+    verdict: Mapped[Verdict]
+    line: Mapped[str] = mapped_column(Text)
+    inputs: Mapped[Digest]
+    policy_digest: Mapped[Digest]
+    evidence_digest: Mapped[Digest]
+    databases: Mapped[str] = mapped_column(Text)
+    """Name and digest of each vulnerability database, one a line."""
+    decision: Mapped[bytes] = mapped_column(LargeBinary)
+    evidence: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class StoredManifest(Table):
+    """A manifest that may be read, byte for byte. `decision` is set unless it is evidence."""
+
+    __tablename__ = "manifests"
+    __table_args__ = (Index("manifests_by_subject", "repository", "subject"),)
+
+    repository: Mapped[str] = mapped_column(String(255), primary_key=True)
+    digest: Mapped[Digest] = mapped_column(primary_key=True)
+    media_type: Mapped[str] = mapped_column(String(255))
+    kind: Mapped[Kind]
+    raw: Mapped[bytes] = mapped_column(LargeBinary)
+    subject: Mapped[Digest | None]
+    decision: Mapped[str | None] = mapped_column(ForeignKey("decisions.id"))
+    at: Mapped[datetime]
+
+
+class StoredBlob(Table):
+    """A blob that a readable manifest of the repository is made of."""
+
+    __tablename__ = "blobs"
+
+    repository: Mapped[str] = mapped_column(String(255), primary_key=True)
+    digest: Mapped[Digest] = mapped_column(primary_key=True)
+
+
+class StoredTag(Table):
+    """A name for a readable manifest."""
+
+    __tablename__ = "tags"
+
+    repository: Mapped[str] = mapped_column(String(255), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(128), primary_key=True)
+    digest: Mapped[Digest]
+
+
+class StoredStatement(Table):
+    """A signed bundle, under each digest that its statement is about."""
+
+    __tablename__ = "statements"
+
+    subject: Mapped[Digest] = mapped_column(primary_key=True)
+    bundle_digest: Mapped[Digest] = mapped_column(primary_key=True)
+    predicate_type: Mapped[str] = mapped_column(String(255))
+    bundle: Mapped[bytes] = mapped_column(LargeBinary)
+    at: Mapped[datetime]

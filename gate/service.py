@@ -1,0 +1,106 @@
+"""The parts that answer requests, put together, and who is asking."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from compliance.errors import InvalidInput
+from compliance.oci.digest import Digest
+from compliance.oci.reference import is_repository, is_tag
+from gate.admission import Admission
+from gate.auth import Authentication, User
+from gate.errors import Code, Fault
+from gate.judges import Judges
+from gate.settings import Settings
+from gate.store import Store
+from gate.upstream import Upstream
+from gate.users import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything that a request may need."""
+
+    settings: Settings
+    authentication: Authentication
+    store: Store
+    upstream: Upstream
+    admission: Admission
+    judges: Judges
+
+
+async def _service(request: Request) -> Service:
+    return cast(Service, request.app.state.service)
+
+
+TheService = Annotated[Service, Depends(_service)]
+
+
+async def _puller(request: Request, service: TheService) -> User:
+    return await asyncio.to_thread(service.authentication.check, request.headers.get("Authorization"))
+
+
+TheUser = Annotated[User, Depends(_puller)]
+"""Whoever proves to be a user; every role may pull."""
+
+
+async def _pusher(user: TheUser) -> User:
+    user.require(Role.PUSH, "push")
+    return user
+
+
+ThePusher = Annotated[User, Depends(_pusher)]
+
+MAY_PULL = Depends(_puller)
+MAY_PUSH = Depends(_pusher)
+"""For routes that ask who it is only to let them in."""
+
+
+async def _repository(name: str) -> str:
+    if not is_repository(name):
+        raise Fault(400, Code.NAME_INVALID, f"not a repository name: {name!r}")
+    return name
+
+
+TheRepository = Annotated[str, Depends(_repository)]
+
+
+async def _target(target: str) -> str:
+    if ":" in target:
+        return sha256_digest(target)
+    if not is_tag(target):
+        raise Fault(400, Code.MANIFEST_INVALID, f"not a tag or digest: {target!r}")
+    return target
+
+
+TheTarget = Annotated[str, Depends(_target)]
+
+
+def sha256_digest(text: str) -> Digest:
+    """A digest that the gate can answer for: distribution files all content under sha256."""
+    try:
+        digest = Digest(text)
+    except InvalidInput as error:
+        raise Fault(400, Code.DIGEST_INVALID, error.message) from error
+    if digest.algorithm != "sha256":
+        raise Fault(400, Code.DIGEST_INVALID, f"only sha256 digests are served here, not {digest.algorithm}")
+    return digest
+
+
+async def _digest(digest: str) -> Digest:
+    return sha256_digest(digest)
+
+
+TheDigest = Annotated[Digest, Depends(_digest)]
+
+
+def report_url(service: Service, request: Request, decision_id: str) -> str:
+    """Where the whole report on a decision is read, by the address the client knows the gate by."""
+    root = (
+        service.settings.public_url or f"{request.url.scheme}://{request.headers.get('Host', request.url.netloc)}"
+    )
+    return f"{root}/api/decisions/{decision_id}"

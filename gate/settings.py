@@ -1,0 +1,100 @@
+"""The gate's settings: from the command line, else the environment (MLGATE_…), else defaults."""
+
+from __future__ import annotations
+
+import importlib.resources
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from compliance.errors import InvalidInput
+
+_LISTEN: Final = r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}"
+
+
+def _shipped(name: str) -> Path:
+    """A data directory of the project: beside the packages in a checkout, inside them when installed."""
+    installed = Path(str(importlib.resources.files("compliance"))) / "shipped" / name
+    return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / name
+
+
+class Settings(BaseSettings):
+    """What the gate runs with. Every field can be set as MLGATE_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="MLGATE_", extra="forbid", frozen=True)
+
+    listen: Annotated[str, StringConstraints(pattern=rf"^{_LISTEN}$")] = Field(
+        default="127.0.0.1:5000", description="HOST:PORT the gate listens on; port 0 takes a free one."
+    )
+    upstream: str | None = Field(
+        default=None, description="URL of the registry behind the gate; not set: the gate runs one itself."
+    )
+    upstream_user: str | None = Field(default=None, description="User name at the registry behind the gate.")
+    upstream_password: SecretStr | None = Field(default=None, description="Password of that user.")
+    data: Path = Field(
+        default_factory=lambda: user_data_path("mlgate"),
+        description="Decisions, caches, and the embedded registry.",
+    )
+    policies: Path = Field(
+        default_factory=lambda: _shipped("policies"), description="Policy sets, waivers, advisories."
+    )
+    bases: Path = Field(default_factory=lambda: _shipped("base-images"), description="Curated base images.")
+    trusted_keys: Path | None = Field(
+        default=None, description="Directory of public keys (*.pem); not set: DATA/trusted-keys."
+    )
+    users: Path | None = Field(default=None, description="Users file; not set: DATA/users.yaml.")
+    trivy: Path | None = Field(default=None, description="The trivy program; looked up on PATH when not set.")
+    public_url: str | None = Field(
+        default=None, description="URL under which people reach the gate, for links to reports."
+    )
+    tls_certificate: Path | None = Field(default=None, description="PEM file; together with tls_key serves HTTPS.")
+    tls_key: Path | None = Field(default=None, description="PEM file with the certificate's private key.")
+    cache_bytes: int = Field(default=20 << 30, ge=0, description="Most bytes of blobs kept for reading again.")
+    judges: int = Field(default=2, ge=1, le=32, description="Images judged at once.")
+    patience: float = Field(default=540, gt=0, description="Seconds a client is kept waiting for a verdict.")
+
+    @field_validator("upstream", "public_url")
+    @classmethod
+    def _is_root_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
+            raise ValueError("write http://HOST[:PORT] or https://HOST[:PORT], without a path")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def users_file(self) -> Path:
+        return self.users or self.data / "users.yaml"
+
+    @property
+    def keys_directory(self) -> Path:
+        return self.trusted_keys or self.data / "trusted-keys"
+
+
+def read_settings(**given: Any) -> Settings:
+    """The settings in force; `given` values that are not None win over the environment.
+
+    Raises InvalidInput that names the key when one cannot be accepted.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in problem["loc"])
+        raise InvalidInput(
+            f"setting {name!r}: {problem['msg'].removeprefix('Value error, ')}",
+            remedy=f"Mend --{name.replace('_', '-')} or MLGATE_{name.upper()}.",
+        ) from error

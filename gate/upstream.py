@@ -1,0 +1,149 @@
+"""The registry behind the gate: requests stream through in both directions, and no blob is ever held."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import aiohttp
+import httpx
+from yarl import URL
+
+from compliance.errors import Unavailable
+from compliance.oci.authentication import Authenticator
+from compliance.oci.credentials import Credentials
+from compliance.oci.registry import RegistryClient
+from gate.errors import Fault, upstream_down
+
+BUFFER: Final = 1 << 20
+_WAIT: Final = aiohttp.ClientTimeout(total=None, connect=10, sock_connect=10, sock_read=300)
+_PASSED_ON: Final = ("Content-Length", "Content-Type", "Content-Range", "Range", "Accept", "If-None-Match")
+_PASSED_BACK: Final = (
+    "Accept-Ranges",
+    "Content-Length",
+    "Content-Range",
+    "Content-Type",
+    "Docker-Content-Digest",
+    "Docker-Upload-UUID",
+    "ETag",
+    "Range",
+)
+
+
+class Upstream:
+    """One registry by root URL. Use it in an `async with`.
+
+    Every request raises the 503 answer when the registry does not answer, so that nothing is admitted
+    or served from guesses.
+    """
+
+    def __init__(self, url: str, credentials: Credentials | None) -> None:
+        self.url = url
+        self._credentials = credentials
+        self._host = urlsplit(url).netloc
+        self._plain = urlsplit(url).scheme == "http"
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=_WAIT,
+            auto_decompress=False,
+            read_bufsize=BUFFER,
+            headers={"Accept-Encoding": "identity", "User-Agent": "mlgate"},
+        )
+        self._http = httpx.Client(timeout=30)
+        self._auth = Authenticator(self._credentials, self._http, plain_http=self._plain)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._session.close()
+        self._http.close()
+
+    def client(self) -> RegistryClient:
+        """A client for worker threads. The caller closes it."""
+        return RegistryClient(self._host, credentials=self._credentials, plain_http=self._plain)
+
+    async def is_up(self) -> bool:
+        try:
+            async with self.request("GET", "/v2/", scope="") as response:
+                return response.status == httpx.codes.OK
+        except Fault:
+            return False
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        scope: str,
+        query: str = "",
+        headers: Mapping[str, str] | None = None,
+        body: AsyncIterator[bytes] | bytes | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request and yield the open answer. A streamed `body` can be sent once only."""
+        url = URL(f"{self.url}{path}{'?' + query if query else ''}", encoded=True)
+        try:
+            async with self._send(method, url, scope, headers or {}, body) as response:
+                yield response
+        except (aiohttp.ClientError, TimeoutError, Unavailable) as error:
+            raise upstream_down() from error
+
+    @asynccontextmanager
+    async def _send(
+        self,
+        method: str,
+        url: URL,
+        scope: str,
+        headers: Mapping[str, str],
+        body: AsyncIterator[bytes] | bytes | None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        given = dict(headers)
+        authorization = self._auth.header(scope)
+        if authorization is None and self._credentials is not None and not isinstance(body, bytes | None):
+            # A stream cannot be sent twice, so the registry is asked for its challenge beforehand.
+            async with self._send("GET", URL(f"{self.url}/v2/"), scope, {}, None):
+                authorization = self._auth.header(scope)
+        if authorization is not None:
+            given["Authorization"] = authorization
+        async with self._session.request(
+            method, url, headers=given, data=body, allow_redirects=method in {"GET", "HEAD"}
+        ) as response:
+            challenge = response.headers.get("WWW-Authenticate")
+            if response.status != httpx.codes.UNAUTHORIZED or challenge is None:
+                yield response
+                return
+            answer = await asyncio.to_thread(self._auth.answer, challenge, scope)
+        if answer is None or answer == authorization or not isinstance(body, bytes | None):
+            raise Unavailable(f"the registry {self.url} does not let the gate in")
+        given["Authorization"] = answer
+        async with self._session.request(
+            method, url, headers=given, data=body, allow_redirects=method in {"GET", "HEAD"}
+        ) as response:
+            yield response
+
+
+def passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a client's request that the registry is to see."""
+    return {name: headers[name] for name in _PASSED_ON if name in headers}
+
+
+def passed_back(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """The headers of the registry's answer that the client is to see, with its Location on the gate.
+
+    A relative Location leads to whatever name the client knows the gate by.
+    """
+    headers = {name: response.headers[name] for name in _PASSED_BACK if name in response.headers}
+    location = response.headers.get("Location")
+    if location is not None:
+        parts = urlsplit(location)
+        headers["Location"] = parts.path + (f"?{parts.query}" if parts.query else "")
+    return headers
+
+
+def with_parameters(query: str, extra: Iterable[tuple[str, str]]) -> str:
+    """A query string with more parameters."""
+    return urlencode([*parse_qsl(query, keep_blank_values=True), *extra])

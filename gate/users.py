@@ -1,0 +1,106 @@
+"""The users file: names, roles and bcrypt hashes, in YAML.
+
+users:
+  ci:
+    role: push
+    bcrypt: $2b$12$…
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import bcrypt
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from ruamel.yaml import YAML
+
+from compliance.document import read_model
+from compliance.errors import InvalidInput, Location
+
+MAX_PASSWORD: Final = 72
+"""Bytes; bcrypt looks at no more, so a longer password is refused rather than cut."""
+
+_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"
+_HASH: Final = r"^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$"
+
+
+class Role(StrEnum):
+    """Each role may do what the ones before it may: pull admitted images, push, and run the gate."""
+
+    PULL = "pull"
+    PUSH = "push"
+    ADMIN = "admin"
+
+    def includes(self, other: Role) -> bool:
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
+class Account(BaseModel):
+    """What the gate knows of one user."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Role
+    bcrypt: Annotated[str, StringConstraints(pattern=_HASH)]
+
+
+class Users(BaseModel):
+    """All accounts, by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    users: dict[Annotated[str, StringConstraints(pattern=_NAME)], Account] = {}
+
+
+def read_users(path: Path) -> Users:
+    """Read a users file. Raises InvalidInput, with the line, when it cannot be accepted."""
+    users, _ = read_model(path, Users)
+    return users
+
+
+def set_user(path: Path, name: str, role: Role, password: str) -> bool:
+    """Add a user or give one a new password and role; True when the user is new.
+
+    The file appears whole or not at all, readable by its owner only.
+    """
+    if not re.fullmatch(_NAME, name):
+        raise InvalidInput(
+            f"{name!r} cannot be a user name", remedy="Use letters, digits and . _ @ - and start with a letter."
+        )
+    if not password or len(password.encode()) > MAX_PASSWORD:
+        raise InvalidInput(f"a password is 1 to {MAX_PASSWORD} bytes long")
+    users = read_users(path).users if path.exists() else {}
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()
+    _write(path, Users(users={**users, name: Account(role=role, bcrypt=hashed)}))
+    return name not in users
+
+
+def remove_user(path: Path, name: str) -> None:
+    """Take a user out of the file. Raises InvalidInput when it is not in it."""
+    users = read_users(path).users
+    if name not in users:
+        raise InvalidInput(f"has no user {name!r}", at=Location(path))
+    _write(path, Users(users={other: account for other, account in users.items() if other != name}))
+
+
+def _write(path: Path, users: Users) -> None:
+    yaml = YAML()
+    yaml.default_flow_style = False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".users-")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                yaml.dump(users.model_dump(mode="json"), stream)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InvalidInput(f"cannot be written: {error.strerror}", at=Location(path)) from error
