@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from compliance.document import read_model, to_model
+from compliance.document import Document, read_model, to_model
 from compliance.errors import InvalidInput, Location
 from compliance.oci.digest import Digest
 from compliance.toml_document import read_toml_document
@@ -21,21 +21,34 @@ _SHA256: Final = r"[0-9a-f]{64}"
 _PACKAGE_NAME: Final = r"[a-z0-9][a-z0-9+.-]+"  # Debian policy 5.6.1
 _VERSION: Final = r"[0-9][A-Za-z0-9.+:~-]*"  # Debian policy 5.6.12
 
+ItemT = TypeVar("ItemT")
 PackageName = Annotated[str, Field(pattern=rf"^{_PACKAGE_NAME}$")]
 Architecture = Literal["amd64", "arm64"]
 
 
 def _plain(path: str) -> str:
     if any(part in {"", ".", ".."} for part in path.split("/")):
-        raise ValueError("is a relative path without empty, `.` or `..` parts")
+        raise ValueError("must be a relative path without empty, `.` or `..` parts")
     return path
 
 
 def _absolute(path: str) -> str:
     if not path.startswith("/") or path == "/":
-        raise ValueError("is an absolute path below /")
+        raise ValueError("must be an absolute path below /")
     _plain(path[1:])
     return path
+
+
+def _some(items: tuple[ItemT, ...]) -> tuple[ItemT, ...]:
+    if not items:
+        raise ValueError("must not be empty")
+    return items
+
+
+def _whole_utc_seconds(time: datetime) -> datetime:
+    if time.utcoffset() != timedelta() or time.microsecond:
+        raise ValueError("must be a time in UTC, in whole seconds")
+    return time
 
 
 PlainPath = Annotated[str, AfterValidator(_plain)]
@@ -55,8 +68,8 @@ class Archive(_Strict):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
     mirror: WebAddress
     snapshot: WebAddress
-    suites: Annotated[tuple[str, ...], Field(min_length=1)]
-    components: Annotated[tuple[str, ...], Field(min_length=1)] = ("main",)
+    suites: Annotated[tuple[str, ...], AfterValidator(_some)]
+    components: Annotated[tuple[str, ...], AfterValidator(_some)] = ("main",)
 
 
 class Files(_Strict):
@@ -102,23 +115,13 @@ class Recipe(_Strict):
     working_dir: AbsolutePath
     user: User
     environment: dict[str, str] = Field(default_factory=dict)
-    architectures: Annotated[tuple[Architecture, ...], Field(min_length=1)]
+    architectures: Annotated[tuple[Architecture, ...], AfterValidator(_some)]
     keyring: AbsolutePath
-    archives: Annotated[tuple[Archive, ...], Field(min_length=1)]
-    packages: Annotated[tuple[PackageName, ...], Field(min_length=1)]
+    archives: Annotated[tuple[Archive, ...], AfterValidator(_some)]
+    packages: Annotated[tuple[PackageName, ...], AfterValidator(_some)]
     left_out: dict[PackageName, str] = Field(default_factory=dict)
     files: Files = Files()
     licences: dict[PackageName, str] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _no_contradiction(self) -> Recipe:
-        both = sorted(set(self.packages) & set(self.left_out))
-        if both:
-            raise ValueError(f"{both[0]} is in packages and in left-out")
-        names = [archive.name for archive in self.archives]
-        if len(set(names)) != len(names):
-            raise ValueError("two archives have the same name")
-        return self
 
 
 class LockedDeb(_Strict):
@@ -147,9 +150,9 @@ class LockedImage(_Strict):
     architecture: Architecture
     manifest: Digest
     config: Digest
-    diff_ids: Annotated[tuple[Digest, ...], Field(min_length=1)]
+    diff_ids: Annotated[tuple[Digest, ...], AfterValidator(_some)]
     size: Annotated[int, Field(gt=0, strict=True)]
-    packages: Annotated[tuple[LockedDeb, ...], Field(min_length=1)]
+    packages: Annotated[tuple[LockedDeb, ...], AfterValidator(_some)]
 
 
 class BaseLock(_Strict):
@@ -157,18 +160,9 @@ class BaseLock(_Strict):
 
     lock_version: Literal[1]
     recipe: Digest
-    created: datetime
+    created: Annotated[datetime, AfterValidator(_whole_utc_seconds)]
     compressor: str
-    images: Annotated[tuple[LockedImage, ...], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _whole(self) -> BaseLock:
-        if self.created.tzinfo is None or self.created.microsecond:
-            raise ValueError("created is a time in UTC, in whole seconds")
-        architectures = [image.architecture for image in self.images]
-        if len(set(architectures)) != len(architectures):
-            raise ValueError("two images are for the same architecture")
-        return self
+    images: Annotated[tuple[LockedImage, ...], AfterValidator(_some)]
 
 
 def read_recipe(directory: Path) -> tuple[Recipe, Digest]:
@@ -184,6 +178,17 @@ def read_recipe(directory: Path) -> tuple[Recipe, Digest]:
             at=document.where(("name",)),
             remedy="Give both the same name.",
         )
+    for name in recipe.packages:
+        if name in recipe.left_out:
+            at = document.where(("left-out", name))
+            raise InvalidInput(f"{name} is left out, and in packages too", at=at, remedy="Keep one of the two.")
+    archives = [archive.name for archive in recipe.archives]
+    for number, archive in enumerate(archives):
+        if archive in archives[:number]:
+            at = document.where(("archives", number, "name"))
+            raise InvalidInput(
+                f"two archives are called {archive!r}", at=at, remedy="Give each a name of its own."
+            )
     data = {key: value for key, value in document.data.items() if key not in {"owner", "end-of-life"}}
     return recipe, Digest.of(json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
 
@@ -194,27 +199,36 @@ def read_lock(directory: Path, recipe: Recipe, recipe_digest: Digest) -> BaseLoc
     remedy = f"Run `mlbuild base lock {recipe.name}`."
     if not path.is_file():
         raise InvalidInput(f"the base {recipe.name} has no lock", at=Location(path), remedy=remedy)
-    document = read_toml_document(path)
-    lock = to_model(document, BaseLock)
+    try:
+        document = read_toml_document(path)
+        lock = to_model(document, BaseLock)
+        _check(lock, document, recipe, recipe_digest)
+    except InvalidInput as error:
+        error.remedy = remedy
+        raise
+    return lock
+
+
+def _check(lock: BaseLock, document: Document, recipe: Recipe, recipe_digest: Digest) -> None:
+    """Raise InvalidInput where the lock contradicts its recipe or itself."""
     if lock.recipe != recipe_digest:
-        raise InvalidInput(
-            "the lock is of another version of the recipe", at=document.where(("recipe",)), remedy=remedy
-        )
-    archives = [archive.name for archive in recipe.archives]
+        raise InvalidInput("the lock is of another version of the recipe", at=document.where(("recipe",)))
+    archives = {archive.name for archive in recipe.archives}
+    architectures: set[str] = set()
     for number, image in enumerate(lock.images):
-        names = {package.name for package in image.packages}
+        if image.architecture in architectures:
+            at = document.where(("images", number))
+            raise InvalidInput(f"two images are for {image.architecture}", at=at)
+        architectures.add(image.architecture)
+        names = [package.name for package in image.packages]
         for place, package in enumerate(image.packages):
             at = document.where(("images", number, "packages", place))
             if package.archive not in archives:
-                raise InvalidInput(
-                    f"{package.name} is from an unknown archive {package.archive!r}", at=at, remedy=remedy
-                )
-            strangers = sorted(set(package.depends) - names)
-            if strangers:
-                raise InvalidInput(
-                    f"{package.name} depends on {strangers[0]}, which is not locked", at=at, remedy=remedy
-                )
-        if len(names) != len(image.packages):
-            at = document.where(("images", number))
-            raise InvalidInput(f"a package stands twice for {image.architecture}", at=at, remedy=remedy)
-    return lock
+                raise InvalidInput(f"{package.name} is from an unknown archive {package.archive!r}", at=at)
+            if package.name in names[:place]:
+                raise InvalidInput(f"{package.name} stands twice for {image.architecture}", at=at)
+            for stranger in sorted(set(package.depends) - set(names)):
+                raise InvalidInput(f"{package.name} depends on {stranger}, which is not locked", at=at)
+    if architectures != set(recipe.architectures):
+        at = document.where(("images",))
+        raise InvalidInput(f"the recipe is for {', '.join(recipe.architectures)}, the lock is not", at=at)

@@ -55,8 +55,9 @@ def _lines_of(text: str, data: dict[str, Any]) -> dict[KeyPath, int]:
         header = _HEADER.fullmatch(line)
         if header is not None:
             table = _resolved(_parts(header[2]), header[1] == "[[", counts)
-            if _holds(data, table):
-                lines.setdefault(table, number)
+            for part in (table, table[:-1]):  # an array of tables begins where its first table does
+                if _holds(data, part):
+                    lines.setdefault(part, number)
             continue
         assignment = _ASSIGNMENT.match(line)
         if assignment is not None:
