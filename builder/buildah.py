@@ -27,25 +27,26 @@ class Buildah:
 
     @contextmanager
     def container(
-        self, image: str, *, plain_http: bool = False, credentials: Path | None = None
+        self, image: str, *, within: Path | None = None, plain_http: bool = False, credentials: Path | None = None
     ) -> Iterator[Container]:
         """A working container made from `image`, removed afterwards.
 
-        `image` is what buildah understands: `oci:DIRECTORY`, or `docker://host/repository@digest`.
+        `image` is what buildah understands: `docker://host/repository@digest`, or `oci:DIRECTORY` with
+        DIRECTORY relative to `within`, since buildah takes a name from it and refuses hidden directories.
         `credentials` is a file such as `docker login` writes.
         """
         options = ["--tls-verify=" + ("false" if plain_http else "true")]
         if credentials is not None and credentials.exists():
             options.append(f"--authfile={credentials}")
-        name = self._quietly("from", *options, image)
+        name = self._quietly("from", *options, image, within=within)
         try:
             yield Container(self._buildah, name)
         finally:
             self._quietly("rm", name)
 
-    def _quietly(self, *arguments: str) -> str:
+    def _quietly(self, *arguments: str, within: Path | None = None) -> str:
         try:
-            return str(self._buildah(*arguments)).strip()
+            return str(self._buildah(*arguments, _cwd=str(within or Path.cwd()))).strip()
         except sh.ErrorReturnCode as error:
             raise Unavailable(
                 f"buildah {arguments[0]} failed: {_last_line(error.stderr)}",

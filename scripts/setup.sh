@@ -70,7 +70,7 @@ case $(command -v trivy || true) in
 esac
 [ -x .venv/bin/mlbuild ] || say "installing what uv.lock pins into .venv"
 # shellcheck disable=SC2086 # a list of options
-UV_PROJECT_ENVIRONMENT=.venv .venv/bin/uv sync --quiet --frozen --inexact $groups
+UV_PROJECT_ENVIRONMENT=.venv .venv/bin/uv sync --quiet --frozen --inexact --compile-bytecode $groups
 
 # The registry is taken out of its Debian package rather than installed: installing would start it as a service.
 if ! has docker-registry && ! has registry && [ ! -x .venv/bin/docker-registry ]; then

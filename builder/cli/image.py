@@ -12,7 +12,6 @@ from builder.buildah import Buildah
 from builder.cli.context import Session, failing_well
 from compliance.errors import InvalidInput
 from compliance.oci.credentials import Credentials, docker_config_path, remember
-from compliance.oci.layout import Layout
 from compliance.oci.manifest import ImageConfig, Manifest, parse_config
 from compliance.oci.reference import Reference
 from compliance.oci.registry import RegistryClient
@@ -35,15 +34,17 @@ def run(session: Session, image: str | None, command: tuple[str, ...], env: tupl
       mlbuild run -e PORT=9000 gate.example.com/serving/iris:1.4
       mlbuild run IMAGE python -c "import sklearn"    another command in it
     """
-    source, config, plain_http = _remote(image) if image else _local(session)
+    source, within, config, plain_http = _remote(image) if image else _local(session)
     wanted = command or (*(config.config.entrypoint or ()), *(config.config.cmd or ()))
     if not wanted:
         raise InvalidInput("the image names no command", remedy="Say one: `mlbuild run IMAGE COMMAND`.")
-    with Buildah().container(source, plain_http=plain_http, credentials=docker_config_path()) as container:
+    buildah = Buildah()
+    credentials = docker_config_path()
+    with buildah.container(source, within=within, plain_http=plain_http, credentials=credentials) as container:
         raise click.exceptions.Exit(container.run(wanted, environment=env))
 
 
-def _remote(image: str) -> tuple[str, ImageConfig, bool]:
+def _remote(image: str) -> tuple[str, Path | None, ImageConfig, bool]:
     reference = Reference.parse(image)
     if not reference.registry:
         raise InvalidInput(f"{image!r} names no registry", remedy="Write HOST:PORT/REPOSITORY:TAG.")
@@ -56,13 +57,12 @@ def _remote(image: str) -> tuple[str, ImageConfig, bool]:
             raise InvalidInput(f"{image} is an index", remedy="Name one of its images by digest.")
         with client.open_blob(reference.repository, document.config.digest) as chunks:
             config = parse_config(b"".join(chunks))
-    return f"docker://{reference.at(manifest.digest)}", config, is_loopback(reference.registry)
+    return f"docker://{reference.at(manifest.digest)}", None, config, is_loopback(reference.registry)
 
 
-def _local(session: Session) -> tuple[str, ImageConfig, bool]:
+def _local(session: Session) -> tuple[str, Path | None, ImageConfig, bool]:
     built = pipeline.build(pipeline.open_project(session.project), session.workshop)
-    _, config = Layout(built.layout.root).image(built.image.digest)
-    return f"oci:{built.layout.root}", config, False
+    return f"oci:{built.layout.root.name}", built.layout.root.parent, built.image.config, False
 
 
 @click.command()
@@ -79,11 +79,7 @@ def login(session: Session, host: str, username: str, password_stdin: bool) -> N
       mlbuild login gate.example.com
       echo "$TOKEN" | mlbuild login gate.example.com --username ci --password-stdin
     """
-    password = (
-        sys.stdin.readline().rstrip("\r\n")
-        if password_stdin
-        else click.prompt("Password", hide_input=True)
-    )
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else click.prompt("Password", hide_input=True)
     credentials = Credentials(username, password)
     with RegistryClient(host, credentials=credentials) as client:
         client.ping()
