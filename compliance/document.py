@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -126,7 +127,10 @@ class _Reader:
             if tag.endswith(kind):
                 if _YAML_1_1_ONLY.fullmatch(text):
                     raise self._error(f"{text!r} is read differently by different YAML readers", node, "Quote it.")
-                return convert(text)
+                try:
+                    return convert(text)
+                except ValueError as error:
+                    raise self._error(f"{text!r} is not a number that can be used here", node) from error
         raise self._error(f"unknown kind of value {text!r}", node, "Quote it.")
 
     def _error(self, message: str, node: Node, remedy: str | None = None) -> InvalidInput:
@@ -169,25 +173,31 @@ def _as_invalid_input(
     error: ValidationError, document: Document, model: type[BaseModel], at: KeyPath
 ) -> InvalidInput:
     problems = [
-        (
-            document.where((*at, *problem["loc"])),
-            _sentence(problem["loc"], problem["type"], problem["msg"], model),
-        )
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+        (document.where((*at, *problem["loc"])), _sentence(problem, model))
+        for problem in error.errors(include_url=False)
     ]
     first_at, first = problems[0]
     rest = [f"{where}: {text}" for where, text in problems[1:]]
     return InvalidInput("\n".join([first, *rest]), at=first_at)
 
 
-def _sentence(loc: KeyPath, kind: str, message: str, model: type[BaseModel]) -> str:
-    name = ".".join(str(part) for part in loc) or "the file"
+def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
+    loc, kind, message = problem["loc"], problem["type"], problem["msg"].removeprefix("Value error, ")
+    name = ".".join(str(part) for part in loc if part != "[key]")
     if kind == "extra_forbidden":
         near = nearest(str(loc[-1]), keys_of(model, loc[:-1]))
         return f"unknown key {loc[-1]!r}" + (f", did you mean {near!r}?" if near else "")
     if kind == "missing":
         return f"{name} is missing"
-    return f"{name}: {message.removeprefix('Value error, ')}"
+    if kind == "model_type":
+        return f"{name} is not a mapping".lstrip()
+    if kind in {"enum", "literal_error"}:
+        expected = problem["ctx"]["expected"]
+        near = nearest(str(problem["input"]), re.findall(r"'([^']+)'", expected))
+        return f"{name}: unknown value {problem['input']!r}, " + (
+            f"did you mean {near!r}?" if near else f"use {expected}"
+        )
+    return f"{name}: {message}" if name else message
 
 
 def keys_of(model: type[BaseModel], loc: KeyPath) -> list[str]:

@@ -9,13 +9,25 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence
 from compliance.policy.decision import Violation
 
+ItemT = TypeVar("ItemT")
+
 Result = tuple[Violation, ...] | Absent
 """Every violation found, none when the rule is kept, or why it cannot be told."""
+
+
+def _not_empty(values: tuple[ItemT, ...]) -> tuple[ItemT, ...]:
+    if not values:
+        raise ValueError("names nothing")
+    return values
+
+
+Some = Annotated[tuple[ItemT, ...], AfterValidator(_not_empty), Field(json_schema_extra={"minItems": 1})]
+"""One or more."""
 
 Days = Annotated[int, Field(strict=True, ge=0, le=36500)]
 Flag = Annotated[bool, Field(strict=True)]

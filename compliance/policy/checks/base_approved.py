@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence
 from compliance.inventory import Base, Origin
 from compliance.policy.canonical import in_utc
-from compliance.policy.check import Check, Days, Parameters, Result, Selector
+from compliance.policy.check import Check, Days, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 from compliance.policy.pattern import matches
 
@@ -24,7 +23,7 @@ class BaseApprovedParameters(Parameters):
         json_schema_extra={"examples": [{"names": ["python3.11-*"], "end-of-life-within-days": 30}]}
     )
 
-    names: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+    names: Some[str] = Field(
         default=("**",), description="Patterns of approved base names; left out, every curated base is approved."
     )
     end_of_life_within_days: Days = Field(

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from compliance.evidence import Absent, Evidence
 from compliance.policy.canonical import in_utc
-from compliance.policy.check import Check, Days, Parameters, Result, Selector
+from compliance.policy.check import Check, Days, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 
 FETCH = "let the machine that judges fetch it, or give it a copy"
@@ -29,7 +29,7 @@ class DatabaseAgeParameters(Parameters):
     max_age_days: Annotated[dict[DatabaseName, Days], Field(min_length=1)] | None = Field(
         default=None, description="The oldest each database may be, where it is used. Others may be any age."
     )
-    required: Annotated[tuple[DatabaseName, ...], Field(min_length=1)] | None = Field(
+    required: Some[DatabaseName] | None = Field(
         default=None, description="The databases that must have been used."
     )
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from compliance.evidence import Absent, Evidence
 from compliance.inventory import Origin, Package
-from compliance.policy.check import Check, Parameters, Result, Selector
+from compliance.policy.check import Check, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 from compliance.policy.licence import One, Standing, judge, parse_licence, spdx_ids
 
@@ -23,7 +23,7 @@ def _is_listed(text: str) -> str:
     raise ValueError(f"{text!r} is not an SPDX id" + (f", did you mean {near[0]!r}?" if near else ""))
 
 
-SpdxIds = Annotated[tuple[Annotated[str, AfterValidator(_is_listed)], ...], Field(min_length=1)]
+SpdxIds = Some[Annotated[str, AfterValidator(_is_listed)]]
 
 
 class Unknown(StrEnum):
@@ -48,9 +48,7 @@ class LicencesParameters(Parameters):
     unknown: Unknown = Field(
         default=Unknown.DENY, description="What to do where the declared licence is missing or cannot be placed."
     )
-    origins: Annotated[tuple[Origin, ...], Field(min_length=1)] = Field(
-        default=(Origin.DEPENDENCY, Origin.APP), description="Whose packages count."
-    )
+    origins: Some[Origin] = Field(default=(Origin.DEPENDENCY, Origin.APP), description="Whose packages count.")
 
     @model_validator(mode="after")
     def _refuses_something(self) -> LicencesParameters:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime
-from typing import Annotated
 
 from packaging.utils import canonicalize_name
 from pydantic import ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence, LockedPackage
 from compliance.inventory import Ecosystem, Origin, Package
-from compliance.policy.check import Check, Parameters, Result, Selector
+from compliance.policy.check import Check, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 from compliance.policy.versions import same
 
@@ -23,7 +22,7 @@ class LockedPackagesParameters(Parameters):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"origins": ["dependency", "app"]}]})
 
-    origins: Annotated[tuple[Origin, ...], Field(min_length=1)] = Field(
+    origins: Some[Origin] = Field(
         default=(Origin.DEPENDENCY, Origin.APP),
         description="Whose packages count. A base's own are pinned by the base's lock.",
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from compliance.evidence import Absent, Evidence
 from compliance.inventory import ModelFile, Origin
-from compliance.policy.check import Check, Flag, Parameters, Result, Selector
+from compliance.policy.check import Check, Flag, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 
 ModelFormat = Literal[
@@ -36,7 +36,7 @@ ModelFormat = Literal[
 ]
 """The formats that are told apart: the keys of compliance.models.FORMATS."""
 
-Formats = Annotated[tuple[ModelFormat, ...], Field(min_length=1)]
+Formats = Some[ModelFormat]
 
 
 class ModelFormatsParameters(Parameters):
@@ -49,9 +49,7 @@ class ModelFormatsParameters(Parameters):
     allow: Formats | None = Field(default=None, description="The only formats that are allowed.")
     deny: Formats | None = Field(default=None, description="Formats that are not allowed.")
     refuse_unsafe: Flag = Field(default=False, description="Refuse files that may run code when they are loaded.")
-    origins: Annotated[tuple[Origin, ...], Field(min_length=1)] = Field(
-        default=(Origin.DEPENDENCY, Origin.APP), description="Whose files count."
-    )
+    origins: Some[Origin] = Field(default=(Origin.DEPENDENCY, Origin.APP), description="Whose files count.")
 
     @model_validator(mode="after")
     def _refuses_something(self) -> ModelFormatsParameters:

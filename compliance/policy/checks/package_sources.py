@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence, LockedPackage
 from compliance.inventory import Inventory, Origin, Package
-from compliance.policy.check import Check, Parameters, Result, Selector
+from compliance.policy.check import Check, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 
 
@@ -31,7 +31,7 @@ class PackageSourcesParameters(Parameters):
         json_schema_extra={"examples": [{"allow": ["https://pypi.org/simple", "https://files.pythonhosted.org"]}]}
     )
 
-    allow: Annotated[tuple[Annotated[str, AfterValidator(_is_place)], ...], Field(min_length=1)] = Field(
+    allow: Some[Annotated[str, AfterValidator(_is_place)]] = Field(
         description="URLs of indexes and file hosts; everything below them is allowed."
     )
 

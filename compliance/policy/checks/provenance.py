@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence, Provenance
 from compliance.inventory import Base
-from compliance.policy.check import Check, Flag, Parameters, Result, Selector
+from compliance.policy.check import Check, Flag, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 
 REBUILD = "build and push it with mlbuild on a trusted builder"
@@ -23,10 +22,8 @@ class ProvenanceParameters(Parameters):
         json_schema_extra={"examples": [{"builders": ["https://ci.example.com/mlbuild"], "same-lock": True}]}
     )
 
-    builders: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="The builder ids that are trusted, word for word."
-    )
-    keys: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+    builders: Some[str] = Field(description="The builder ids that are trusted, word for word.")
+    keys: Some[str] | None = Field(
         default=None, description="The names of the keys that may sign; left out, every trusted key may."
     )
     same_lock: Flag = Field(default=True, description="The lock it names must be the image's lock.")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Final
 
 from pydantic import ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence, Secret, Severity
 from compliance.inventory import Origin
-from compliance.policy.check import Check, Parameters, Result, Selector
+from compliance.policy.check import Check, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 
 ORDER: Final = {severity: rank for rank, severity in enumerate(Severity)}
@@ -25,7 +25,7 @@ class SecretsParameters(Parameters):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"origins": ["app"], "min-severity": "medium"}]})
 
-    origins: Annotated[tuple[Origin, ...], Field(min_length=1)] = Field(
+    origins: Some[Origin] = Field(
         default=tuple(Origin), description="Whose files count: the base image's, dependencies', the app's."
     )
     min_severity: Severity = Field(

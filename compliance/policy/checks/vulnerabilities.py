@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Final
 
 from pydantic import ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence, Severity, Vulnerability
 from compliance.inventory import Base, Inventory, Origin, Package
 from compliance.policy.canonical import in_utc
-from compliance.policy.check import Check, Days, Flag, Parameters, Result, Selector
+from compliance.policy.check import Check, Days, Flag, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 from compliance.policy.versions import smallest_above
 from compliance.policy.wording import ecosystem_of
@@ -26,13 +26,11 @@ class VulnerabilitiesParameters(Parameters):
         json_schema_extra={"examples": [{"severities": ["critical"], "only-fixable": True, "grace-days": 3}]}
     )
 
-    severities: Annotated[tuple[Severity, ...], Field(min_length=1)] = Field(
-        description="The severities that count; `unknown` is one of them."
-    )
+    severities: Some[Severity] = Field(description="The severities that count; `unknown` is one of them.")
     only_fixable: Flag = Field(
         default=False, description="Ignore vulnerabilities for which no fixed version is known."
     )
-    origins: Annotated[tuple[Origin, ...], Field(min_length=1)] = Field(
+    origins: Some[Origin] = Field(
         default=tuple(Origin), description="Whose packages count: the base image's, dependencies, the app's."
     )
     grace_days: Days = Field(
