@@ -9,13 +9,14 @@ wheel format has it.
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import io
 import os
 import struct
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -29,6 +30,7 @@ _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
 _ENCRYPTED: Final = 0x1
 _SIGNATURES: Final = ("RECORD.jws", "RECORD.p7s")
 _HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
+_UNREADABLE: Final = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error)  # of damaged files
 _TEXT_LIMIT: Final = 64 << 20
 _INFLATE_ERROR: Final = cast(type[Exception], isal_zlib.error)  # its stub names an instance
 
@@ -66,6 +68,8 @@ class Archive:
 
     def stream(self, member: zipfile.ZipInfo, row: RecordEntry | None = None) -> BinaryIO:
         """The bytes of a member. At its end they are held against the zip's checksum and RECORD's `row`."""
+        if member.header_offset < 0:
+            raise self.refused(f"does not hold {member.filename}, which it lists")
         header = os.pread(self._descriptor, _LOCAL_HEADER.size, member.header_offset)
         if len(header) < _LOCAL_HEADER.size:
             raise self.refused(f"ends before {member.filename}")
@@ -110,13 +114,17 @@ class Archive:
 @contextmanager
 def open_archive(path: Path, label: str) -> Iterator[Archive]:
     """Open a wheel; `label` names it in messages. Raises BuilderError when it cannot be read as one."""
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as directory:
-            yield Archive(file.fileno(), directory, path, label)
-    except zipfile.BadZipFile as error:
-        raise BuilderError(
-            f"{label}: the wheel is no zip file: {error} ({path})", remedy="Lock another version."
-        ) from error
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(path.open("rb"))
+            directory = stack.enter_context(zipfile.ZipFile(file))
+        except OSError as error:
+            raise BuilderError(f"{label}: the wheel cannot be read: {error.strerror} ({path})") from error
+        except _UNREADABLE as error:
+            raise BuilderError(
+                f"{label}: the wheel is no zip file: {error} ({path})", remedy="Lock another version."
+            ) from error
+        yield Archive(file.fileno(), directory, path, label)
 
 
 def record_of(archive: Archive, path: str) -> dict[str, RecordEntry]:
@@ -130,7 +138,7 @@ def record_of(archive: Archive, path: str) -> dict[str, RecordEntry]:
             row = RecordEntry.from_elements(*elements)
             if rows.setdefault(row.path, row) != row:
                 raise archive.refused(f"has a RECORD with two different rows for {row.path}")
-    except InvalidRecordEntry as error:
+    except (InvalidRecordEntry, csv.Error) as error:
         raise archive.refused(f"has a RECORD that cannot be read: {error}") from error
     folder = path.rpartition("/")[0]
     unlisted = {path, *(f"{folder}/{name}" for name in _SIGNATURES)}

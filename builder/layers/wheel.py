@@ -181,7 +181,7 @@ class _Installation:
                 )
                 scripts[name] = content
         except (configparser.Error, AssertionError, AttributeError) as error:  # the last two: no module:attribute
-            raise self._refused(f"has an entry_points.txt that names no function: {error}") from error
+            raise self._refused(f"has an entry_points.txt that cannot be read or names no function") from error
         return scripts
 
     def _place(self, path: str) -> _Placed | None:
