@@ -32,7 +32,7 @@ _MODEL_SUFFIXES: Final = (
 _PICKLES: Final = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 _MODEL_FOLDERS: Final = ("model", "models", "artifacts", "weights")
 _WEB_APPS: Final = {"FastAPI": "fastapi", "Starlette": "starlette", "Flask": "flask"}
-_SCRIPTS: Final = ("main.py", "app.py", "serve.py", "server.py", "train.py", "run.py")
+_SCRIPTS: Final[tuple[str, ...]] = ("main.py", "app.py", "serve.py", "server.py", "train.py", "run.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +177,8 @@ def _program(sources: Iterable[Source], notes: list[str]) -> _Program | None:
             notes.append(f"command: {source.path} holds a {found.framework} application")
             return found
     names = {source.path.name for source in top}
-    script = next((name for name in _SCRIPTS if name in names), None)
-    if script is None and len(names) == 1:
-        script = next(iter(names))
+    candidates = [name for name in _SCRIPTS if name in names] or (list(names) if len(names) == 1 else [])
+    script = next(iter(candidates), None)
     if script is not None:
         notes.append(f"command: a guess, after the name of {script}")
         return _Program(("python", script))

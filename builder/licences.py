@@ -6,11 +6,7 @@ import re
 from functools import cache
 from typing import Final
 
-from license_expression import (  # type: ignore[import-untyped]
-    ExpressionError,
-    Licensing,
-    get_spdx_licensing,
-)
+from license_expression import ExpressionError, Licensing, get_spdx_licensing
 from packaging.metadata import RawMetadata
 
 _LONGEST_NAME: Final = 100

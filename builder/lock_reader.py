@@ -9,8 +9,7 @@ from typing import Final, Literal, NoReturn, TypeVar
 
 from packaging.pylock import Package as PylockPackage
 from packaging.pylock import PackageWheel, Pylock, PylockUnsupportedVersionError, PylockValidationError
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
-from packaging.version import InvalidVersion
+from packaging.utils import InvalidWheelFilename
 from pydantic import BaseModel, ConfigDict
 
 from builder.indexes import is_remote, without_credentials
@@ -89,7 +88,9 @@ class _Reader:
         tool = self._tool()
         pins = self._pins(tool)
         if lock.requires_python is not None and not lock.requires_python.contains(f"{pins.target.python}.0"):
-            self._fail(f"it requires Python {lock.requires_python}, the base has {pins.target.python}", "packages")
+            self._fail(
+                f"it requires Python {lock.requires_python}, the base has {pins.target.python}", "requires-python"
+            )
         wheels = tuple(self._wheel(index, package, pins.target) for index, package in enumerate(lock.packages))
         self._check_names(wheels)
         return LockFile(
@@ -162,6 +163,8 @@ class _Reader:
             self._fail(f"{name} is not locked as a wheel but as source code", "packages", index)
         if package.marker is not None:
             self._fail(f"{name} has a marker, but this lock is for one target only", "packages", index)
+        if package.version is None:
+            self._fail(f"{name} has no version", "packages", index)
         if not package.wheels:
             self._fail(f"{name} has no wheel, and images are made from wheels only", "packages", index)
         wheel = self._fitting(index, name, package.wheels, target)
@@ -211,12 +214,6 @@ class _Reader:
                 self._fail(f"the address of {package.name} holds a user name or password", *at)
         if not _SHA256.fullmatch(wheel.hashes.get("sha256", "")):
             self._fail(f"{wheel.filename} has no sha256 hash of 64 lower-case hexadecimal digits", *at)
-        try:
-            name, version, _, _ = parse_wheel_filename(wheel.filename)
-        except (InvalidWheelFilename, InvalidVersion) as error:
-            self._fail(f"{package.name}: {error}", *at, cause=error)
-        if name != package.name or version != package.version:
-            self._fail(f"{wheel.filename} is not a wheel of {package.name} {package.version}", *at)
 
     def _check_names(self, wheels: Sequence[LockedWheel]) -> None:
         seen: set[str] = set()
