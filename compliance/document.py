@@ -183,21 +183,17 @@ def _as_invalid_input(
 
 def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
     loc, kind, message = problem["loc"], problem["type"], problem["msg"].removeprefix("Value error, ")
-    name = ".".join(str(part) for part in loc if part != "[key]")
+    name = ".".join(str(part) for part in loc if part != "[key]") or "the file"
     if kind == "extra_forbidden":
         near = nearest(str(loc[-1]), keys_of(model, loc[:-1]))
         return f"unknown key {loc[-1]!r}" + (f", did you mean {near!r}?" if near else "")
     if kind == "missing":
         return f"{name} is missing"
-    if kind == "model_type":
-        return f"{name} is not a mapping".lstrip()
     if kind in {"enum", "literal_error"}:
-        expected = problem["ctx"]["expected"]
-        near = nearest(str(problem["input"]), re.findall(r"'([^']+)'", expected))
-        return f"{name}: unknown value {problem['input']!r}, " + (
-            f"did you mean {near!r}?" if near else f"use {expected}"
-        )
-    return f"{name}: {message}" if name else message
+        near = nearest(str(problem["input"]), re.findall(r"'([^']+)'", problem["ctx"]["expected"]))
+        if near:
+            return f"{name}: unknown value {problem['input']!r}, did you mean {near!r}?"
+    return f"{name}: {message}"
 
 
 def keys_of(model: type[BaseModel], loc: KeyPath) -> list[str]:
