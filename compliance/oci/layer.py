@@ -56,9 +56,8 @@ class LayerStream(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, fewer only at the end. Raises InvalidInput for damaged or too much content."""
-        if size < 0 or size > self._limit:
-            raise InvalidInput(f"{self._name} asks for {size} bytes at once")
+        """`size` bytes, fewer only at the end; all when negative. Raises InvalidInput for damaged or too much content."""
+        size = self._limit + 1 if size < 0 else size
         parts = []
         while size > 0:
             try:
