@@ -25,6 +25,14 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 def parse_object(raw: bytes, what: str, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """The JSON object in `raw`; `what` names it in messages. Raises InvalidInput for anything else."""
+    data = parse_value(raw, what, max_bytes=max_bytes)
+    if not isinstance(data, dict):
+        raise InvalidInput(f"{what} is not a JSON object")
+    return data
+
+
+def parse_value(raw: bytes, what: str, *, max_bytes: int = MAX_BYTES) -> Any:
+    """The JSON value in `raw`, of any type. Raises InvalidInput where readers might differ."""
     if len(raw) > max_bytes:
         raise InvalidInput(f"{what} is larger than {max_bytes:,} bytes")
     try:
@@ -38,8 +46,6 @@ def parse_object(raw: bytes, what: str, *, max_bytes: int = MAX_BYTES) -> dict[s
             json.dumps(data, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{what} is not valid JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise InvalidInput(f"{what} is not a JSON object")
     if _is_deeper(data, MAX_DEPTH):
         raise InvalidInput(f"{what} is nested deeper than {MAX_DEPTH} levels")
     return data
@@ -84,7 +90,7 @@ def _finite(text: str) -> float:
 
 
 def _is_deeper(data: Any, limit: int) -> bool:
-    level = [data]
+    level = [data] if isinstance(data, (dict, list)) else []
     for _ in range(limit):
         level = [
             child

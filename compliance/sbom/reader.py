@@ -20,7 +20,7 @@ from compliance.sbom.properties import (
     SOURCE_NAME,
     SOURCE_VERSION,
 )
-from compliance.strict_json import parse_object, validated
+from compliance.strict_json import parse_object, parse_value, validated
 
 MAX_COMPONENTS: Final = 100_000
 
@@ -113,9 +113,7 @@ def from_cyclonedx(raw: bytes) -> Inventory:
             libraries.append(component)
     edges = _edges(document)
     packages = [_read_package(component, edges, purls) for component in libraries]
-    return Inventory(
-        os, tuple(sorted(packages, key=lambda package: (package.purl, package.layer or "")))
-    )
+    return Inventory(os, tuple(sorted(packages, key=lambda package: (package.purl, package.layer or ""))))
 
 
 def _edges(document: _Document) -> Mapping[str, tuple[str, ...]]:
@@ -186,7 +184,7 @@ def _read_licence(component: _Component) -> str | None:
 def _chain(text: str | None, component: _Component) -> tuple[str, ...]:
     if text is None:
         return ()
-    names = parse_object(b'{"chain":' + text.encode() + b"}", "the property " + CHAIN).get("chain")
+    names = parse_value(text.encode(), f"the SBOM's property {CHAIN}")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InvalidInput(f"the SBOM's component {component.name!r} has a {CHAIN} that is not a list of names")
     return tuple(names)

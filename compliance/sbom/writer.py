@@ -69,7 +69,7 @@ def to_cyclonedx(
     bom = Bom(
         components=[*components, *([os] if os else [])],
         metadata=BomMetaData(component=root),
-        dependencies=_dependencies(root, os, packages),
+        dependencies=_dependencies(root, os, packages, models),
     )
     # The library stamps the clock and a random number; both are replaced below.
     document = json.loads(JsonV1Dot6(bom).output_as_string())
@@ -127,7 +127,7 @@ def _package(package: Package, reference: str) -> Component:
 def _model(model: ModelFile) -> Component:
     return Component(
         type=ComponentType.MACHINE_LEARNING_MODEL,
-        bom_ref=f"file:{model.path}",
+        bom_ref=_reference(model),
         name=model.path,
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=model.sha256)],
         properties=_properties(
@@ -140,6 +140,10 @@ def _model(model: ModelFile) -> Component:
             }
         ),
     )
+
+
+def _reference(model: ModelFile) -> str:
+    return f"file:{model.path}"
 
 
 def _operating_system(os: OperatingSystem) -> Component:
@@ -171,23 +175,43 @@ def _download(url: str) -> ExternalReference:
 
 
 def _dependencies(
-    root: Component, os: Component | None, packages: Sequence[tuple[str, Package]]
+    root: Component,
+    os: Component | None,
+    packages: Sequence[tuple[str, Package]],
+    models: Sequence[ModelFile],
 ) -> list[Dependency]:
-    """The graph: the image needs the operating system and whatever nothing else needs."""
+    """The graph: the image needs its models, the operating system, and whatever nothing else needs."""
     first = {package.purl: reference for reference, package in reversed(packages)}
     edges = {
         reference: sorted({first[purl] for purl in package.depends_on if purl in first} - {reference})
         for reference, package in packages
     }
-    needed = {target for targets in edges.values() for target in targets}
-    loose = [(reference, package) for reference, package in packages if reference not in needed]
-    under_os = [ref for ref, package in loose if os and package.ecosystem is Ecosystem.DEBIAN]
-    under_root = [ref for ref, package in loose if not (os and package.ecosystem is Ecosystem.DEBIAN)]
+    tops = _tops(edges)
+    under_os = {ref for ref, package in packages if os and package.ecosystem is Ecosystem.DEBIAN} & tops
+    under_root = tops - under_os
     if os is not None:
-        edges[str(os.bom_ref)] = under_os
-        under_root.append(str(os.bom_ref))
-    edges[str(root.bom_ref)] = under_root
+        edges[str(os.bom_ref)] = sorted(under_os)
+        under_root.add(str(os.bom_ref))
+    edges[str(root.bom_ref)] = sorted(under_root | {_reference(model) for model in models})
     return [
         Dependency(BomRef(reference), (Dependency(BomRef(target)) for target in targets))
         for reference, targets in edges.items()
     ]
+
+
+def _tops(edges: Mapping[str, Sequence[str]]) -> set[str]:
+    """The fewest nodes from which every node is reached: what nothing needs, and one of each loose circle."""
+    needed = {target for targets in edges.values() for target in targets}
+    tops: set[str] = set()
+    reached: set[str] = set()
+    for top in sorted(edges, key=lambda node: (node in needed, node)):
+        if top in reached:
+            continue
+        tops.add(top)
+        waiting = [top]
+        while waiting:
+            node = waiting.pop()
+            if node not in reached:
+                reached.add(node)
+                waiting.extend(edges[node])
+    return tops
