@@ -187,13 +187,14 @@ def _assemble(
 ) -> BuiltImage:
     if base.config.rootfs.diff_ids != tuple(layer.diff_id for layer in base.layers):
         raise BuilderError("the base's config and layers disagree", remedy="Build the base again.")
-    for layer in (*base.layers, *layers):
+    stack: list[StoredLayer | ImageLayer] = [*base.layers, *layers]
+    for layer in stack:
         _link(layout, layer.path, layer.descriptor)
     config = image_config(base.config, [(layer.diff_id, _contents(layer)) for layer in layers], settings)
     config_descriptor = layout.write_bytes(config.to_json(), OCI_CONFIG)
     manifest = Manifest(
         config=config_descriptor,
-        layers=tuple(layer.descriptor for layer in (*base.layers, *layers)),
+        layers=tuple(layer.descriptor for layer in stack),
     )
     written = layout.write_bytes(manifest.to_json(), OCI_MANIFEST)
     descriptor = written.model_copy(
