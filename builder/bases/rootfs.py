@@ -62,7 +62,7 @@ def _unpacked(files: Files, packages: Iterable[tuple[LockedDeb, Deb]]) -> Tree:
             if present is not None and present.kind is entry.kind is Kind.DIRECTORY:
                 continue
             if present is not None:
-                raise BuilderError(f"{package.name} and {owners[entry.path]} both ship /{entry.path}")
+                raise BuilderError(f"{owners[entry.path]} and {package.name} both ship /{entry.path}")
             if entry.kind is Kind.FILE and entry.mode & 0o7000:
                 raise BuilderError(
                     f"/{entry.path} of {package.name} would run with its owner's rights",

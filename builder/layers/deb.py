@@ -34,7 +34,15 @@ _DECOMPRESSORS: Final[dict[str, Callable[[BinaryIO], IO[bytes]]]] = {
     ".xz": lambda stream: cast(IO[bytes], lzma.LZMAFile(stream)),  # noqa: SIM115 - the stream's owner closes it
     ".zst": lambda stream: cast(IO[bytes], zstandard.ZstdDecompressor().stream_reader(stream, closefd=False)),
 }
-_BROKEN: Final = (OSError, EOFError, ValueError, lzma.LZMAError, zstandard.ZstdError, tarfile.TarError)
+_BROKEN: Final = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+    tarfile.TarError,
+)
 
 
 @dataclass(frozen=True, slots=True)
