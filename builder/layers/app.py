@@ -171,10 +171,19 @@ def _target(root: Path, link: Path) -> str:
             at=Location(link),
             remedy="Copy what it points at into the project, or name the link under app.exclude.",
         )
-    lexical = os.path.normpath(os.path.join(folder, written))  # noqa: PTH118 - keeps `..` where Path would too
-    if not os.path.isabs(written) and os.path.commonpath([top, lexical]) == top:  # noqa: PTH117
-        return written
-    return os.path.relpath(real, folder)
+    return written if _stays_below(top, folder, written) else os.path.relpath(real, folder)
+
+
+def _stays_below(top: str, folder: str, written: str) -> bool:
+    """Whether a link's text leads from its folder to its end without ever rising above `top`."""
+    if os.path.isabs(written):  # noqa: PTH117 - of the text as written
+        return False
+    depth = len(Path(folder).relative_to(top).parts)
+    for part in written.split("/"):
+        depth += {"": 0, ".": 0, "..": -1}.get(part, 1)
+        if depth < 0:
+            return False
+    return True
 
 
 def _open(file: AppFile, digest: Digest) -> BinaryIO:
