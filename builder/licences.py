@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
+from threading import Lock
 from typing import Final
 
 from license_expression import ExpressionError, Licensing, get_spdx_licensing
 from packaging.metadata import RawMetadata
 
 _LONGEST_NAME: Final = 100
+_LONGEST_TEXT: Final = 13_000
+"""Apache-2.0, the longest that is recognised, has 11,358 characters."""
+
+_PARSING: Final = Lock()
+"""The parser builds its tables when it is first used, which two threads must not do at once."""
+
+_GNU: Final = re.compile(r"gnu\s+(?:lesser|library|affero|general)", re.I)
 
 _BY_CLASSIFIER: Final = {
     "Academic Free License (AFL)": "AFL-3.0",
@@ -89,7 +98,8 @@ def licence_of(fields: RawMetadata) -> str | None:
     """The SPDX expression of a package, else the text it declares, else None.
 
     In this order: License-Expression; the License field where it is or names an SPDX licence; the licence
-    classifiers, joined by AND since nothing says that one may choose; the text of the License field.
+    classifiers, joined by AND since nothing says that one may choose; the licence whose text the License
+    field holds; what that field or the classifiers say in words.
     """
     expression = fields.get("license_expression")
     if expression:
@@ -106,17 +116,33 @@ def licence_of(fields: RawMetadata) -> str | None:
     known = [_BY_CLASSIFIER[tail] for tail in tails if tail in _BY_CLASSIFIER]
     if known and len(known) == len(tails):
         return " AND ".join(dict.fromkeys(known))
-    text = next((licence for form, licence in _BY_TEXT if form.search(declared)), None)
+    text = _recognised(declared)
     if text is not None:
         return text
-    first_line = declared.partition("\n")[0].strip()[:_LONGEST_NAME]
-    return first_line or " AND ".join(tails) or None
+    if declared and "\n" not in declared:
+        return declared[:_LONGEST_NAME]
+    return " AND ".join(tails) or declared.partition("\n")[0].strip()[:_LONGEST_NAME] or None
+
+
+def recognise(texts: Sequence[str]) -> str | None:
+    """The licences whose texts these are, joined by AND; None when there are none or one is not recognised."""
+    found = [_recognised(text) for text in texts]
+    known = [licence for licence in found if licence is not None]
+    return " AND ".join(dict.fromkeys(known)) if known and len(known) == len(found) else None
+
+
+def _recognised(text: str) -> str | None:
+    """The licence that a text is. A long text may hold several, so it is left alone."""
+    if len(text) > _LONGEST_TEXT or _GNU.search(text):
+        return None
+    return next((licence for form, licence in _BY_TEXT if form.search(text)), None)
 
 
 def spdx(text: str) -> str | None:
     """`text` in SPDX's own spelling, or None when it is not an expression of known SPDX licences."""
     try:
-        parsed = _licensing().parse(text, validate=True)
+        with _PARSING:
+            parsed = _licensing().parse(text, validate=True)
     except ExpressionError:
         return None
     return str(parsed) if parsed is not None else None

@@ -3,6 +3,8 @@
 A wheel keeps its `.dist-info` near the end and the zip directory at the very end, so a few kilobytes tell
 what a package requires and under which licence it comes (core metadata specification). The bytes cannot be
 checked against the wheel's hash before the whole wheel is there; they describe, they are never installed.
+
+Where METADATA names no licence that SPDX knows, the licence files beside it are read too.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import os
 import re
 import ssl
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +24,11 @@ from typing import Final
 import httpx
 from packaging.metadata import parse_email
 from packaging.utils import canonicalize_name
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from builder.errors import BuilderError
 from builder.indexes import IndexAuth, has_system_certificates
-from builder.licences import licence_of
+from builder.licences import licence_of, recognise, spdx
 from builder.progress import Progress
 from builder.uv import ResolvedWheel
 from compliance.errors import Unavailable
@@ -34,8 +37,10 @@ TAIL: Final = 1 << 15
 """How many bytes are asked for at once. Most wheels' METADATA and directory fit."""
 
 MAX_METADATA: Final = 5_000_000
+MAX_LICENCE: Final = 100_000
 _CONTENT_RANGE: Final = re.compile(r"bytes (?P<first>[0-9]+)-[0-9]+/(?P<total>[0-9]+)")
 _METADATA_PATH: Final = re.compile(r"[^/]+\.dist-info/METADATA")
+_LICENCE_PATH: Final = re.compile(r"[^/]+\.dist-info/(?:licenses/)?[^/]*(?:licen[cs]e|copying)[^/]*", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,15 @@ class WheelMetadata:
 
     requires: tuple[str, ...]
     licence: str | None
+
+
+class _Kept(BaseModel):
+    """What is cached of a wheel: its METADATA, and its licence files where METADATA does not say enough."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metadata: str
+    licences: tuple[str, ...] = ()
 
 
 def read_metadata(
@@ -64,13 +78,13 @@ def read_metadata(
         progress.bytes("metadata", None) as advance,
     ):
 
-        def read(wheel: ResolvedWheel) -> bytes:
-            raw = _cached(wheel, directory, client)
-            advance(len(raw))
-            return raw
+        def read(wheel: ResolvedWheel) -> _Kept:
+            kept = _cached(wheel, directory, client)
+            advance(len(kept.metadata))
+            return kept
 
-        raws = list(pool.map(read, wheels))
-    return {wheel.name: _parsed(wheel, raw) for wheel, raw in zip(wheels, raws, strict=True)}
+        found = list(pool.map(read, wheels))
+    return {wheel.name: _parsed(wheel, kept) for wheel, kept in zip(wheels, found, strict=True)}
 
 
 def _client(environment: Mapping[str, str]) -> httpx.Client:
@@ -84,25 +98,29 @@ def _client(environment: Mapping[str, str]) -> httpx.Client:
     )
 
 
-def _cached(wheel: ResolvedWheel, directory: Path, client: httpx.Client) -> bytes:
-    kept = directory / wheel.sha256
+def _cached(wheel: ResolvedWheel, directory: Path, client: httpx.Client) -> _Kept:
+    path = directory / f"{wheel.sha256}.json"
     try:
-        return kept.read_bytes()
-    except FileNotFoundError:
-        raw = _fetched(wheel, client)
+        return _Kept.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        kept = _fetched(wheel, client)
     part = directory / f"{wheel.sha256}.{os.getpid()}.part"
-    part.write_bytes(raw)
-    part.replace(kept)
-    return raw
+    part.write_text(kept.model_dump_json(), encoding="utf-8")
+    part.replace(path)
+    return kept
 
 
-def _fetched(wheel: ResolvedWheel, client: httpx.Client) -> bytes:
+def _fetched(wheel: ResolvedWheel, client: httpx.Client) -> _Kept:
     try:
         with zipfile.ZipFile(_RemoteFile(wheel, client)) as archive:
             member = next((info for info in archive.infolist() if _METADATA_PATH.fullmatch(info.filename)), None)
             if member is None or member.file_size > MAX_METADATA:
                 raise BuilderError(f"{wheel.url} holds no METADATA, or one of absurd size, so it is not a wheel")
-            return archive.read(member)
+            metadata = archive.read(member).decode("utf-8", errors="replace")
+            declared = licence_of(parse_email(metadata)[0])
+            if declared is not None and spdx(declared) is not None:
+                return _Kept(metadata=metadata)
+            return _Kept(metadata=metadata, licences=tuple(_licence_files(archive)))
     except zipfile.BadZipFile as error:
         raise BuilderError(f"{wheel.url} is not a wheel: {error}") from error
     except httpx.HTTPStatusError as error:
@@ -116,15 +134,22 @@ def _fetched(wheel: ResolvedWheel, client: httpx.Client) -> bytes:
         ) from error
 
 
-def _parsed(wheel: ResolvedWheel, raw: bytes) -> WheelMetadata:
-    fields, _ = parse_email(raw)
+def _licence_files(archive: zipfile.ZipFile) -> Iterator[str]:
+    for info in archive.infolist():
+        if _LICENCE_PATH.fullmatch(info.filename) and info.file_size <= MAX_LICENCE:
+            yield archive.read(info).decode("utf-8", errors="replace")
+
+
+def _parsed(wheel: ResolvedWheel, kept: _Kept) -> WheelMetadata:
+    fields, _ = parse_email(kept.metadata)
     name, version = fields.get("name", ""), fields.get("version", "")
     if canonicalize_name(name) != wheel.name:
         raise BuilderError(
             f"{wheel.filename} says that it is {name!r} {version!r}, not {wheel.name}",
             remedy="The index serves something else under this name: do not install it; tell its owner.",
         )
-    return WheelMetadata(tuple(fields.get("requires_dist", ())), licence_of(fields))
+    licence = recognise(kept.licences) or licence_of(fields)
+    return WheelMetadata(tuple(fields.get("requires_dist", ())), licence)
 
 
 class _RemoteFile(io.RawIOBase):

@@ -85,6 +85,21 @@ def test_what_was_read_is_not_fetched_again(index: Index, tmp_path: Path) -> Non
     assert len(index.log) == fetched
 
 
+def test_the_licence_file_counts_where_metadata_does_not_say(index: Index, tmp_path: Path) -> None:
+    text = b"Permission is hereby granted, free of charge, to any person to deal in the Software."
+    files = {"quiet-1.0.dist-info/licenses/LICENSE": text}
+    path = make_wheel(index.files, "quiet", headers=["License-File: LICENSE"], files=files)
+    assert _read(_resolved(index, path), tmp_path / "cache").licence == "MIT"
+
+
+def test_a_cache_that_cannot_be_read_is_made_anew(index: Index, tmp_path: Path) -> None:
+    path = make_wheel(index.files, "again")
+    wheel = _resolved(index, path)
+    first = _read(wheel, tmp_path / "cache")
+    (tmp_path / "cache" / f"{wheel.sha256}.json").write_text("{")
+    assert _read(wheel, tmp_path / "cache") == first
+
+
 def test_several_wheels_at_once(index: Index, tmp_path: Path) -> None:
     paths = [make_wheel(index.files, f"part-{number}", requires=[f"r{number}"]) for number in range(20)]
     found = read_metadata([_resolved(index, path) for path in paths], tmp_path, {}, Quiet(), workers=4)

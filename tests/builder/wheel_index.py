@@ -41,7 +41,9 @@ def make_wheel(
     ]
     contents = {f"{module}/__init__.py": b"", **(files or {})}
     contents[f"{info}/METADATA"] = ("\n".join(metadata) + "\n").encode()
-    contents[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n".encode()
+    contents[f"{info}/WHEEL"] = (
+        f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n".encode()
+    )
     record = [f"{path},sha256={_record_hash(data)},{len(data)}" for path, data in contents.items()]
     contents[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""]).encode()
     path = directory / f"{module}-{version}-{tag}.whl"
@@ -102,7 +104,7 @@ def serve_index(files: Path, login: tuple[str, str] | None = None) -> Iterator[I
             else:
                 self._file(index.files / self.path.rpartition("/")[2])
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815 - the name is the base class's
 
         def _project(self, name: str) -> None:
             found = [path for path in sorted(index.files.iterdir()) if _name_of(path) == name]
@@ -120,9 +122,7 @@ def serve_index(files: Path, login: tuple[str, str] | None = None) -> Iterator[I
                 for path in found
             ]
             body = {"meta": {"api-version": "1.1"}, "name": name, "files": entries, "versions": []}
-            self._answer(
-                200, json.dumps(body).encode(), {"Content-Type": "application/vnd.pypi.simple.v1+json"}
-            )
+            self._answer(200, json.dumps(body).encode(), {"Content-Type": "application/vnd.pypi.simple.v1+json"})
 
         def _file(self, path: Path) -> None:
             if not path.is_file():
