@@ -138,9 +138,9 @@ def push(session: Session, gate: str | None, tag: str) -> None:
                 workers=workshop.settings.workers,
             )
         except RegistryError as error:
-            if error.code != "DENIED":
+            if (error.status, error.code) != (403, "DENIED"):
                 raise
-            _refused(session, error.message)
+            _refused(session, error.reason)
     if session.as_json:
         session.emit(
             {

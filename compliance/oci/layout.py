@@ -43,11 +43,12 @@ class Layout:
         return self.path(digest).is_file()
 
     def write_bytes(self, data: bytes, media_type: str) -> Descriptor:
-        """Store `data` as a blob and describe it."""
+        """Store `data` as a blob and describe it. A file under its digest that holds something else is replaced."""
         digest = Digest.of(data)
-        if not self.has(digest):
-            self.path(digest).parent.mkdir(parents=True, exist_ok=True)
-            _replace(self.path(digest), data)
+        target = self.path(digest)
+        if not target.is_file() or target.read_bytes() != data:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _replace(target, data)
         return Descriptor(media_type=media_type, digest=digest, size=len(data))
 
     def add_file(self, source: Path, digest: Digest) -> None:

@@ -1,0 +1,145 @@
+"""From a spec to an admitted image that answers, and a refusal that says everything: by the shipped policies."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("examples")]
+
+
+def test_the_shipped_example_is_admitted_pushed_pulled_and_answers(workplace, iris, gate):
+    pushed = workplace.mlbuild("-C", str(iris), "push", gate.host)
+    assert pushed.returncode == 0, pushed.stdout + pushed.stderr
+    assert pushed.stdout.startswith(f"ADMITTED {gate.host}/serving/iris@sha256:")
+    reference = pushed.stdout.split()[1]
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = subprocess.Popen(
+        [sys.executable, "-c", "from builder.cli import main; main()", "run", "-e", f"PORT={port}", reference],
+        env=workplace.environment,
+    )
+    try:
+        assert ask(port) == {"species": ["setosa"]}
+    finally:
+        running.terminate()
+        running.wait(timeout=30)
+
+
+def ask(port: int) -> object:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/predict",
+        json.dumps({"features": [[5.1, 3.5, 1.4, 0.2]]}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.load(answer)
+        except OSError:
+            assert time.monotonic() < deadline, "the image never answered"
+            time.sleep(0.2)
+
+
+def test_the_legacy_project_is_refused_with_every_reason_and_a_remedy_for_each(workplace, legacy):
+    done = workplace.mlbuild("-C", str(legacy))
+    assert done.returncode == 1
+    assert done.stdout.startswith("REFUSED serving/legacy-notebook")
+    words = " ".join(done.stdout.split())
+    for expected in (
+        "CVE-2023-50447 (critical)",
+        "raise pillow to 10.2.0 or later",
+        "the image runs as root",
+        "set `user: nonroot`",
+        "/app/config.py",
+        "remove it from the app, revoke it",
+        "/app/model.pkl",
+        "save it with skops, ONNX or safetensors",
+    ):
+        assert expected in words
+
+
+def test_the_legacy_project_is_refused_before_a_wheel_is_downloaded(workplace):
+    project = workplace.project("legacy-notebook", "legacy-unbuilt")
+    fresh = workplace.with_settings(MLBUILD_CACHE=str(workplace.root / "fresh-cache"))
+    done = fresh.mlbuild("-C", str(project))
+    assert done.returncode == 1
+    assert "waiting for the image" in done.stdout
+    assert not list((workplace.root / "fresh-cache").rglob("*.whl"))
+    assert "Downloading" not in done.stderr
+
+
+def test_the_gate_refuses_the_legacy_image_in_one_line(workplace, legacy, gate):
+    done = workplace.mlbuild("-C", str(legacy), "push", gate.host)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("REFUSED serving/legacy-notebook: no-known-critical: CVE-2023-50447 in pillow 9.4.0")
+    assert f"http://{gate.host}/api/decisions/" in line
+
+
+def test_a_second_run_with_nothing_changed_makes_and_signs_nothing(workplace, iris):
+    state = iris / ".mlbuild"
+    before = {path: path.stat().st_mtime_ns for path in state.rglob("*.sigstore.json")}
+    assert len(before) == 2
+    done = workplace.mlbuild("-C", str(iris))
+    assert done.returncode == 0
+    assert "Making" not in done.stderr
+    assert "Downloading" not in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("umask", "settings"),
+    [
+        (0o000, {"TZ": "Pacific/Kiritimati", "PYTHONHASHSEED": "1", "LC_ALL": "C"}),
+        (0o077, {"TZ": "America/St_Johns", "PYTHONHASHSEED": "4242", "LANG": "tr_TR.UTF-8"}),
+    ],
+    ids=["open-umask-east", "tight-umask-west"],
+)
+def test_the_digest_does_not_depend_on_where_and_how_it_is_built(workplace, iris, umask, settings):
+    wanted = json.loads(workplace.mlbuild("--json", "-C", str(iris), "build").stdout)["image"]
+    elsewhere = workplace.project("iris-serving", f"elsewhere/{umask:o}/deep")
+    cold = workplace.root / f"cold-cache-{umask:o}"
+    # The downloads are shared by hard links; every layer is made anew.
+    shutil.copytree(workplace.root / "cache" / "blobs", cold / "blobs", copy_function=os.link)
+    other = workplace.with_settings(MLBUILD_CACHE=str(cold), **settings)
+    done = other.mlbuild("--json", "-C", str(elsewhere), "build", umask=umask, cwd="/")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["image"] == wanted
+    assert "Making" in done.stderr
+
+
+def test_init_writes_a_spec_that_the_other_commands_take(workplace, tmp_path):
+    (tmp_path / "requirements.txt").write_text("six==1.17.0\n")
+    (tmp_path / "app.py").write_text("import six\nprint(six.__version__)\n")
+    assert workplace.mlbuild("-C", str(tmp_path), "init").returncode == 0
+    assert (tmp_path / "mlbuild.yaml").is_file()
+    again = workplace.mlbuild("-C", str(tmp_path), "init")
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    done = workplace.mlbuild("-C", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "pylock.toml").is_file()
+
+
+def test_a_manifest_altered_in_the_layout_is_made_again(workplace):
+    project = workplace.project("iris-serving", "tampered")
+    built = workplace.mlbuild("--json", "-C", str(project), "build")
+    digest = json.loads(built.stdout)["image"].partition("@sha256:")[2]
+    blob = project / ".mlbuild" / "image" / "blobs" / "sha256" / digest
+    good = blob.read_bytes()
+    blob.write_bytes(good.replace(b'"size"', b'"sise"', 1))
+    assert workplace.mlbuild("-C", str(project), "build").returncode == 0
+    assert blob.read_bytes() == good
