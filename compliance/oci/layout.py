@@ -43,7 +43,7 @@ class Layout:
         return self.path(digest).is_file()
 
     def write_bytes(self, data: bytes, media_type: str) -> Descriptor:
-        """Store `data` as a blob and describe it. A file under its digest that holds something else is replaced."""
+        """Store `data` as a blob and describe it. What else stands under its digest is replaced."""
         digest = Digest.of(data)
         target = self.path(digest)
         if not target.is_file() or target.read_bytes() != data:

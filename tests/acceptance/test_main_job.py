@@ -9,9 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from pathlib import Path
 
+import httpx
 import pytest
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("examples")]
@@ -38,17 +37,12 @@ def test_the_shipped_example_is_admitted_pushed_pulled_and_answers(workplace, ir
 
 
 def ask(port: int) -> object:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/predict",
-        json.dumps({"features": [[5.1, 3.5, 1.4, 0.2]]}).encode(),
-        {"Content-Type": "application/json"},
-    )
     deadline = time.monotonic() + 90
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return json.load(answer)
-        except OSError:
+            answer = httpx.post(f"http://127.0.0.1:{port}/predict", json={"features": [[5.1, 3.5, 1.4, 0.2]]})
+            return answer.raise_for_status().json()
+        except httpx.TransportError:
             assert time.monotonic() < deadline, "the image never answered"
             time.sleep(0.2)
 
