@@ -34,7 +34,7 @@ def evaluate(policies: PolicySet, evidence: Evidence, at: datetime) -> Decision:
         policies=tuple(policy.name for policy in chosen),
         policy_digest=policies.digest,
         evidence_digest=digest_of(evidence),
-        databases=seen.databases,
+        databases=tuple(replace(one, updated=in_utc(one.updated)) for one in seen.databases),
         notes=seen.notes + waivers.notes(policies.waivers, outcomes, evidence.subject, moment),
         outcomes=outcomes,
     )

@@ -14,6 +14,8 @@ from compliance.policy.decision import Violation
 
 ModelFormat = Literal[
     "catboost",
+    "cloudpickle",
+    "dill",
     "gguf",
     "hdf5",
     "joblib",
@@ -24,12 +26,11 @@ ModelFormat = Literal[
     "npz",
     "onnx",
     "pickle",
+    "pytorch",
     "safetensors",
     "skops",
     "tf-savedmodel",
     "tflite",
-    "torch",
-    "torch-legacy",
     "torchscript",
     "xgboost-json",
     "xgboost-ubj",
