@@ -15,6 +15,7 @@ A failure at any step admits nothing. There is no way around a step.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,9 @@ from gate.store import Store
 
 REPEATED_FOR: Final = timedelta(hours=1)
 """How long a decision answers for another push of the same image, while nothing it depends on has changed."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,13 @@ class Admission:
             push.tag,
             ruling.statements,
         )
+        log.info(
+            "%s %s@%s published%s",
+            ruling.kind,
+            push.repository,
+            push.digest,
+            f" as {push.tag}" if push.tag else "",
+        )
 
     def _judge(self, push: Push, rules: Rules, client: RegistryClient) -> Ruling:
         document = push.document
@@ -192,6 +203,14 @@ class Admission:
             evidence=canonical_json(evidence),
         )
         self._store.record(stored)
+        log.info(
+            "decision %s on %s@%s, pushed by %s: %s",
+            stored.id,
+            push.repository,
+            push.digest,
+            push.user,
+            stored.line,
+        )
         return stored
 
     def _statements(self, raw: bytes, statement: Statement) -> Iterable[StoredStatement]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
@@ -13,7 +14,7 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gate.errors import Code, Fault
+from gate.errors import Code, Fault, upstream_down
 from gate.upstream import passed_back
 
 VERSION: Final = {"Docker-Distribution-API-Version": "registry/2.0"}
@@ -46,22 +47,25 @@ async def on_crash(request: Request, error: Exception) -> Response:
 class Passed(Response):
     """An answer of the registry behind the gate, passed on as it arrives.
 
-    Where the registry answers with an error, `refusal` is said in its place.
+    `unknown` is said in place of the registry's own 404. That the registry does not let the gate in, or
+    fails, is no business of the client's, to whom it is simply down.
     """
 
     def __init__(
-        self, opened: AbstractAsyncContextManager[aiohttp.ClientResponse], refusal: Fault | None = None
+        self, opened: AbstractAsyncContextManager[aiohttp.ClientResponse], unknown: Fault | None = None
     ) -> None:
         super().__init__()
         self._opened = opened
-        self._refusal = refusal
+        self._unknown = unknown
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with self._opened as upstream:
-                if upstream.status >= 400 and self._refusal is not None:
-                    raise self._refusal
+                if upstream.status == HTTPStatus.NOT_FOUND and self._unknown is not None:
+                    raise self._unknown
+                if upstream.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or upstream.status >= 500:
+                    raise upstream_down()
                 await self._stream(upstream, scope, receive, send)
         except Fault as fault:
             if self._started:

@@ -36,6 +36,8 @@ async def serve(settings: Settings) -> None:
                 ssl_certfile=settings.tls_certificate,
                 ssl_keyfile=settings.tls_key,
             )
+            # Clients that try TLS first would be a warning each time.
+            logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
             scheme = "https" if settings.tls_certificate else "http"
             log.info("listening on %s://%s:%s, registry at %s", scheme, settings.host, port, service.upstream.url)
             if scheme == "http" and not is_loopback(settings.listen):

@@ -118,7 +118,7 @@ async def list_referrers(
 
 def _refused(service: Service, request: Request, decision: StoredDecision) -> Fault:
     report = report_url(service, request, decision.id)
-    return Fault(403, Code.DENIED, f"{decision.line}. Report: {report}")
+    return Fault(403, Code.DENIED, f"{decision.line.rstrip('.')}. Report: {report}")
 
 
 async def _body(request: Request) -> bytes:

@@ -74,9 +74,7 @@ class Image:
 
     def push(self, client: RegistryClient, repository: str, target: str | None = None) -> Digest:
         self.push_blobs(client, repository)
-        return client.put_manifest(
-            repository, target or self.digest, self.raw, self.descriptor.media_type
-        )
+        return client.put_manifest(repository, target or self.digest, self.raw, self.descriptor.media_type)
 
 
 COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -224,11 +222,23 @@ def prepare(root: Path, policies: Mapping[str, str], options: tuple[str, ...] = 
 
 
 @pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGate]:
+def module_gate() -> Iterator[Callable[..., RunningGate]]:
+    """Starts gates that end with the tests of the file."""
+    started: list[RunningGate] = []
+
+    def start(root: Path, policies: Mapping[str, str]) -> RunningGate:
+        started.append(prepare(root, policies))
+        return started[-1].start()
+
+    yield start
+    for running in started:
+        running.end()
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory, module_gate: Callable[..., RunningGate]) -> RunningGate:
     """A gate with a registry of its own, whose only rule is that images do not run as root."""
-    running = prepare(tmp_path_factory.mktemp("gate"), {"any.yaml": NOT_ROOT}).start()
-    yield running
-    running.end()
+    return module_gate(tmp_path_factory.mktemp("gate"), {"any.yaml": NOT_ROOT})
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from compliance.oci.digest import Digest
-from compliance.oci.manifest import OCI_LAYER_TAR, OCI_LAYER_ZSTD, OCI_LAYER_GZIP, Index
+from compliance.oci.manifest import OCI_LAYER_GZIP, OCI_LAYER_TAR, OCI_LAYER_ZSTD
 from compliance.oci.registry import RegistryError
 
 pytestmark = pytest.mark.acceptance
