@@ -138,6 +138,17 @@ def test_dependencies_in_the_spec_count_too(workplace: Workplace) -> None:
     assert [wheel.name for wheel in lock.wheels if wheel.direct] == ["speed", "tools"]
 
 
+def test_a_pyproject_is_read_and_never_built(workplace: Workplace) -> None:
+    (workplace.directory / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["nothing-of-the-kind"]\nbuild-backend = "gone"\n'
+        '[project]\nname = "mine"\nversion = "1"\ndependencies = ["tools"]\n'
+    )
+    text = workplace.spec_path.read_text()
+    workplace.spec_path.write_text(text.replace("[requirements.txt]", "[pyproject.toml, requirements.txt]"))
+    lock = workplace.lock("speed\n")
+    assert [wheel.name for wheel in lock.wheels if wheel.direct] == ["speed", "tools"]
+
+
 def test_no_dependencies_is_a_lock_too(workplace: Workplace) -> None:
     lock = workplace.lock("# nothing yet\n")
     assert lock.wheels == ()
