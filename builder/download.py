@@ -44,6 +44,12 @@ class Artifact:
     size: int | None
     name: str
 
+    def __post_init__(self) -> None:
+        try:
+            urlsplit(self.url)
+        except ValueError as error:
+            raise FetchError(f"{self.name} has a URL that cannot be read", remedy="Lock again.") from error
+
     @property
     def digest(self) -> Digest:
         return Digest(f"sha256:{self.sha256}")
@@ -156,7 +162,7 @@ class Download:
         self._start_over(stream)
 
     def _receive(self, response: httpx.Response, stream: BinaryIO) -> None:
-        for chunk in response.iter_raw(CHUNK):
+        for chunk in response.iter_raw():  # as it arrives: a chunker would lose its rest at a cut
             if self._stop.is_set():
                 raise self._failed("was given up because another file failed")
             self._take(chunk)
