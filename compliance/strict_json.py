@@ -51,10 +51,13 @@ def parse_value(raw: bytes, what: str, *, max_bytes: int = MAX_BYTES) -> Any:
     return data
 
 
-def validated(data: object, model: type[ModelT], what: str) -> ModelT:
-    """`data` as `model`. Raises InvalidInput that names the first member that does not fit."""
+def validated(data: object, model: type[ModelT], what: str, *, context: object = None) -> ModelT:
+    """`data`, by the names it has on the wire, as `model`. `context` is for the model's validators.
+
+    Raises InvalidInput that names the first member that does not fit.
+    """
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, by_alias=True, by_name=False, context=context)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic.alias_generators import to_camel, to_pascal
 
 from compliance.errors import InvalidInput
 from compliance.oci.digest import Digest
+from compliance.strict_json import parse_object, validated
 
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
@@ -33,11 +34,37 @@ CONFIG_TYPES: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 
 EMPTY_JSON: Final = b"{}"
 
+MAX_DOCUMENT: Final = 16 << 20
+"""Bytes of a manifest or config; registries take 4 MiB."""
+
+_FROM_WIRE: Final = object()
+
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+class _Document(BaseModel):
+    """A part of a manifest or config, under its members' exact names.
+
+    Clients written in Go match names without regard to case, and of `User` and `user` take the last. So a
+    name that differs from a known one in case alone is refused: it would say one thing here, another there.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _exact_names(cls, data: Any, info: ValidationInfo) -> Any:
+        if info.context is _FROM_WIRE and isinstance(data, dict):
+            known = {field.alias or name for name, field in cls.model_fields.items()}
+            folded = {name.casefold(): name for name in known}
+            for name in data:
+                if name not in known and name.casefold() in folded:
+                    raise ValueError(f"the member {name!r} must be spelled {folded[name.casefold()]!r}")
+        return data
+
+
+class _Wire(_Document):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
     def to_json(self) -> bytes:
         """Canonical bytes: members in declaration order, absent ones left out, no white space."""
@@ -90,10 +117,10 @@ class Index(_Wire):
     annotations: dict[str, str] | None = None
 
 
-class RuntimeConfig(BaseModel):
+class RuntimeConfig(_Document):
     """The `config` member of an image config. Docker's member names are in capitals."""
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_pascal, populate_by_name=True)
+    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True)
 
     user: str | None = None
     exposed_ports: dict[str, dict[str, Any]] | None = None
@@ -104,26 +131,20 @@ class RuntimeConfig(BaseModel):
     labels: dict[str, str] | None = None
 
 
-class RootFs(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class RootFs(_Document):
     type: str = "layers"
     diff_ids: tuple[Digest, ...]
 
 
-class History(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class History(_Document):
     created: str | None = None
     created_by: str | None = None
     comment: str | None = None
     empty_layer: bool | None = None
 
 
-class ImageConfig(BaseModel):
+class ImageConfig(_Document):
     """The image config: platform, what runs, and the diffIDs of the layers from the bottom up."""
-
-    model_config = ConfigDict(frozen=True)
 
     created: str | None = None
     architecture: str
@@ -143,47 +164,26 @@ def parse_manifest(raw: bytes, media_type: str | None = None) -> Manifest | Inde
 
     Raises InvalidInput when it is neither, or when body and declaration disagree.
     """
-    data = _object(raw)
+    data = parse_object(raw, "the manifest", max_bytes=MAX_DOCUMENT)
     named = data.get("mediaType")
     if media_type is not None and named is not None and named != media_type:
         raise InvalidInput(f"the manifest says it is {named!r} but was declared as {media_type!r}")
-    kind = named or media_type
+    kind = media_type if named is None else named
     if kind is None:
         kind = OCI_INDEX if "manifests" in data else OCI_MANIFEST
-    if kind not in MANIFEST_TYPES | INDEX_TYPES:
+    if not isinstance(kind, str) or kind not in MANIFEST_TYPES | INDEX_TYPES:
         raise InvalidInput(f"unsupported manifest media type {kind!r}")
     if "manifests" in data and ("layers" in data or "config" in data):
         raise InvalidInput("the manifest is an image and an index at once")
     model: type[Manifest] | type[Index] = Index if kind in INDEX_TYPES else Manifest
-    return _validated({**data, "mediaType": kind}, model)
+    return _validated({**data, "mediaType": kind}, model, model.__name__.lower())
 
 
 def parse_config(raw: bytes) -> ImageConfig:
     """Read an image config. Raises InvalidInput when it is not one."""
-    return _validated(_object(raw), ImageConfig)
+    data = parse_object(raw, "the image config", max_bytes=MAX_DOCUMENT)
+    return _validated(data, ImageConfig, "image config")
 
 
-def _object(raw: bytes) -> dict[str, Any]:
-    try:
-        data = json.loads(raw, object_pairs_hook=_no_twins)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"not valid JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise InvalidInput("not a JSON object")
-    return data
-
-
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("an object has a key twice")
-    return result
-
-
-def _validated(data: dict[str, Any], model: type[ModelT]) -> ModelT:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"not a valid {model.__name__.lower()}: {place}: {first['msg']}") from error
+def _validated(data: dict[str, Any], model: type[ModelT], what: str) -> ModelT:
+    return validated(data, model, what, context=_FROM_WIRE)
