@@ -71,7 +71,7 @@ def find_files(app: AppInput) -> tuple[AppFile, ...]:
     exclude = [_parts(pattern) for pattern in app.exclude]
     chosen: list[AppFile] = []
     used: set[int] = set()
-    for path, item in _walk(app.root, exclude):
+    for path, item in _walk(exclude, app.root):
         by = {index for index, pattern in enumerate(include) if _matches(pattern, path)}
         if by:
             chosen.append(_file(app.root, "/".join(path), item))
@@ -123,9 +123,8 @@ def _matches(pattern: Parts, path: Parts) -> bool:
     return bool(path) and fnmatchcase(path[0], head) and _matches(rest, path[1:])
 
 
-def _walk(root: Path, exclude: list[Parts], below: Parts = ()) -> Iterator[tuple[Parts, os.DirEntry[str]]]:
-    """Every file and link that is not left out. Links are not followed."""
-    folder = root.joinpath(*below)
+def _walk(exclude: list[Parts], folder: Path, below: Parts = ()) -> Iterator[tuple[Parts, os.DirEntry[str]]]:
+    """Every file and link in `folder` that is not left out. Links are not followed."""
     try:
         items = list(os.scandir(folder))
     except OSError as error:
@@ -133,13 +132,23 @@ def _walk(root: Path, exclude: list[Parts], below: Parts = ()) -> Iterator[tuple
     if below and any(item.name == "pyvenv.cfg" for item in items):
         return
     for item in items:
-        path = (*below, item.name)
+        path = (*below, _as_utf8(item.name, folder))
         if _never(path) or any(_matches(pattern, path) for pattern in exclude):
             continue
         if item.is_dir(follow_symlinks=False):
-            yield from _walk(root, exclude, path)
+            yield from _walk(exclude, Path(item.path), path)
         else:
             yield path, item
+
+
+def _as_utf8(name: str, folder: Path) -> str:
+    """A name as the bytes on disk spell it, whatever encoding this machine's locale would read them in."""
+    try:
+        return os.fsencode(name).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"holds the name {name!r}, which is not UTF-8", at=Location(folder), remedy="Rename it."
+        ) from error
 
 
 def _never(path: Parts) -> bool:
@@ -171,7 +180,8 @@ def _target(root: Path, link: Path) -> str:
             at=Location(link),
             remedy="Copy what it points at into the project, or name the link under app.exclude.",
         )
-    return written if _stays_below(top, folder, written) else os.path.relpath(real, folder)
+    text = written if _stays_below(top, folder, written) else os.path.relpath(real, folder)
+    return _as_utf8(text, link)
 
 
 def _stays_below(top: str, folder: str, written: str) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import socket
 from pathlib import Path
 
@@ -174,3 +175,9 @@ def test_inputs_name_path_mode_target_and_content(tmp_path: Path) -> None:
         digests = [Digest.of(b"" if file.target else file.source.read_bytes()) for file in files]
         seen.add(app_inputs(zip(files, digests, strict=True)))
     assert len(seen) == 5
+
+
+def test_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.py")).write_text("")
+    with pytest.raises(InvalidInput, match="is not UTF-8"):
+        found(tmp_path)
