@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-from pydantic import ValidationError
 
 from compliance.document import read_model
 from compliance.errors import InvalidInput, Location
@@ -83,12 +82,15 @@ def _read(path: Path) -> Advisory:
 def _parse(path: Path) -> OsvFile:
     """JSON is read fast; what is wrong with it is then told by the slower reader, which knows the lines."""
     try:
-        return OsvFile.model_validate(json.loads(path.read_bytes(), object_pairs_hook=_no_twins))
+        data = json.loads(path.read_bytes(), object_pairs_hook=_no_twins)
+        if not isinstance(data, dict):
+            raise InvalidInput("is not a JSON object", at=Location(path, 1), remedy="Write one advisory a file.")
+        return OsvFile.model_validate(data)
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", at=Location(path)) from error
     except json.JSONDecodeError as error:
         raise InvalidInput(f"is not valid JSON: {error.msg}", at=Location(path, error.lineno)) from error
-    except (ValidationError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a ValidationError is a ValueError
         read_model(path, OsvFile)
         raise InvalidInput(f"is not a valid OSV advisory: {error}", at=Location(path)) from error
 
@@ -126,13 +128,10 @@ def _buckets(advisories: Sequence[Advisory]) -> dict[bytes, Bucket]:
         if advisory.osv.withdrawn is not None:
             continue
         details[advisory.id.encode()] = _json(_detail(advisory))
-        for affected in advisory.osv.affected:
-            release = affected.package.debian_release
+        for (release, name), entries in _by_package(advisory).items():
             packages = sources.setdefault(_PYTHON_BUCKET if release is None else f"debian {release}", {})
-            entry = _python_entry(advisory, affected) if release is None else _debian_entry(advisory, affected)
-            for name in _names(affected):
-                known = packages.setdefault(name, {})
-                known[advisory.id] = _merged(known.get(advisory.id), entry)
+            entry = _python_entry(advisory, entries) if release is None else _debian_entry(advisory, entries[0])
+            packages.setdefault(name, {})[advisory.id] = entry
     return {
         **{source.encode(): _encode(packages) for source, packages in sources.items()},
         b"vulnerability": details,
@@ -147,31 +146,49 @@ def _encode(packages: dict[str, dict[str, Entry]]) -> Bucket:
     }
 
 
-def _names(affected: Affected) -> set[str]:
-    """The names to file a package under. Trivy folds case and underscores of a PyPI name, but not dots."""
-    name = affected.package.name
-    if affected.package.debian_release is not None:
-        return {name}
-    return {canonicalize_name(name), name.lower().replace("_", "-")}
+def _by_package(advisory: Advisory) -> dict[tuple[str | None, str], list[Affected]]:
+    """The advisory's entries by Debian release, if any, and the names to file the package under.
+
+    Trivy folds case and underscores of a PyPI name, but not dots, so a name with dots is filed twice.
+    """
+    found: dict[tuple[str | None, str], list[Affected]] = {}
+    for affected in advisory.osv.affected:
+        release, name = affected.package.debian_release, affected.package.name
+        names = {name} if release else {canonicalize_name(name), name.lower().replace("_", "-")}
+        for each in names:
+            found.setdefault((release, each), []).append(affected)
+    return found
 
 
-def _merged(first: Entry | None, second: Entry) -> Entry:
-    """One entry from two of the same advisory and package, which OSV allows: their lists are joined."""
-    if first is None:
-        return second
-    joined = {key: [*first[key], *second[key]] for key in ("PatchedVersions", "VulnerableVersions")}
-    return {**first, **joined}
+def _python_entry(advisory: Advisory, entries: Sequence[Affected]) -> Entry:
+    """What is affected, over all entries of one package, and which versions mend it.
 
-
-def _python_entry(advisory: Advisory, affected: Affected) -> Entry:
-    events = [event for item in affected.version_ranges for event in item.events]
-    fixed = sorted({Version(event.fixed) for event in events if event.fixed is not None})
-    constraints = [text for item in affected.version_ranges for text in constraints_of(item.events)]
+    Trivy takes a version that is listed as patched for safe whatever else is said of it, so a fix that
+    another range or list of the advisory affects is none.
+    """
+    ranges = [item.events for entry in entries for item in entry.version_ranges]
+    listed = [Version(version) for entry in entries for version in entry.versions]
+    fixed = {Version(event.fixed) for events in ranges for event in events if event.fixed is not None}
+    affected = {v for v in fixed if v in listed or any(_within(v, events) for events in ranges)}
+    constraints = [text for events in ranges for text in constraints_of(events)]
     return {
-        "PatchedVersions": [str(version) for version in fixed],
+        "PatchedVersions": [str(version) for version in sorted(fixed - affected)],
         "VendorIDs": advisory.osv.aliases,
-        "VulnerableVersions": [*constraints, *(f"=={version}" for version in affected.versions)],
+        "VulnerableVersions": [*constraints, *(f"=={version}" for version in listed)],
     }
+
+
+def _within(version: Version, events: Sequence[Event]) -> bool:
+    """Whether a range affects a version (OSV schema, "Evaluation")."""
+    inside = False
+    for event in sorted(events, key=_position):
+        if event.introduced is not None:
+            inside |= event.introduced == "0" or version >= Version(event.introduced)
+        elif event.fixed is not None:
+            inside &= version < Version(event.fixed)
+        else:
+            inside &= version <= Version(event.version)
+    return inside
 
 
 def constraints_of(events: Sequence[Event]) -> list[str]:
@@ -196,8 +213,8 @@ def constraints_of(events: Sequence[Event]) -> list[str]:
 
 
 def _position(event: Event) -> tuple[bool, Version, bool]:
-    """Where an event stands: `0` is before every version; at one version, an end comes before a beginning."""
-    return event.version != "0", Version(event.version), event.introduced is not None
+    """Where an event stands: `introduced: 0` before every version; at one version an end before a beginning."""
+    return event.introduced != "0", Version(event.version), event.introduced is not None
 
 
 def _debian_entry(advisory: Advisory, affected: Affected) -> Entry:
