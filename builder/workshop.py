@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cached_property
+from typing import Final
 
 from builder.cache import Cache
 from builder.progress import Progress
 from builder.settings import Settings
 from compliance.attest.keys import TrustedKeys
-from compliance.bases import BaseDefinition, read_bases
-from compliance.document import nearest
-from compliance.errors import InvalidInput
+from compliance.bases import BaseDefinition, find_base, read_bases
 from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
 from compliance.scan.database import TrivyDatabase, find_databases
 from compliance.scan.trivy import Trivy
+
+ARCHITECTURE: Final = "amd64"
+"""What images are built for."""
 
 
 class Workshop:
@@ -40,14 +42,7 @@ class Workshop:
 
     def base(self, name: str) -> BaseDefinition:
         """The curated base called `name`. Raises InvalidInput, with the nearest name, when there is none."""
-        by_name = {definition.base.name: definition for definition in self.bases}
-        if name not in by_name:
-            near = nearest(name, by_name)
-            raise InvalidInput(
-                f"there is no base {name!r}" + (f", did you mean {near!r}?" if near else ""),
-                remedy="`mlbuild base list` shows the curated bases.",
-            )
-        return by_name[name]
+        return find_base(self.bases, name, ARCHITECTURE)
 
     @cached_property
     def trivy(self) -> Trivy:

@@ -24,17 +24,16 @@ def list_bases(session: Session) -> None:
     if session.as_json:
         session.emit({"bases": [_facts(session, base) for base in bases]})
         return
-    table = Table(box=None, header_style="bold")
-    for column in ("BASE", "ARCHITECTURE", "PYTHON", "OWNER", "END OF LIFE", "DIGEST"):
-        table.add_column(column, no_wrap=column != "OWNER")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("BASE", "ARCH", "PYTHON", "END OF LIFE", "OWNER"):
+        table.add_column(column, overflow="fold")
     for base in bases:
         table.add_row(
             base.name,
             base.architecture,
             base.python,
-            base.recipe.owner,
             f"{base.recipe.end_of_life} ({_days_left(session, base)} days)",
-            f"{base.digest[:19]}…",
+            base.recipe.owner,
         )
     session.out.print(table)
 
@@ -78,8 +77,9 @@ def build(session: Session, name: str) -> None:
 def lock(session: Session, name: str) -> None:
     """Resolve a base's packages again, by apt on Debian, and write its lock."""
     workshop = session.workshop
-    path = lock_base(workshop.base(name).directory, workshop.cache, workshop.progress, now=workshop.now)
-    session.out.print(f"wrote {path}", soft_wrap=True)
+    folder = workshop.settings.bases / name
+    for base in lock_base(folder, workshop.cache, workshop.progress, now=workshop.now):
+        session.out.print(f"{base.name} {base.architecture} {base.digest}", soft_wrap=True)
 
 
 def _facts(session: Session, base: BaseDefinition) -> dict[str, object]:
