@@ -30,7 +30,11 @@ def canonical_json(value: Any) -> bytes:
 
     Raises TypeError for anything that is not built of dataclasses, tuples, text, numbers, times and None.
     """
-    return json.dumps(_plain(value), separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _dump(_plain(value))
+
+
+def _dump(data: Any) -> bytes:
+    return json.dumps(data, separators=(",", ":"), sort_keys=True, allow_nan=False).encode("ascii")
 
 
 def digest_of(value: Any) -> Digest:
@@ -48,7 +52,7 @@ def from_canonical_json(raw: bytes, kind: type[T]) -> T:
     try:
         data = json.loads(raw)
         value = _adapter(kind).validate_python(data)
-        faithful = bool(_plain(value) == data)
+        faithful = _dump(_plain(value)) == _dump(data)
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidInput(f"not a stored {name}: {_first_problem(error)}") from error
     if not faithful:

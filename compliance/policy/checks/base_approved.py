@@ -44,7 +44,7 @@ def run(parameters: BaseApprovedParameters, evidence: Evidence, at: datetime) ->
     if not any(matches(pattern, base.name) for pattern in parameters.names):
         return (_violation(base.name, f"base {base.name} is not approved here", CHOOSE),)
     ends = in_utc(base.end_of_life)
-    if in_utc(at) < ends - timedelta(days=parameters.end_of_life_within_days):
+    if ends - in_utc(at) > timedelta(days=parameters.end_of_life_within_days):
         return ()
     tense = "reached" if in_utc(at) >= ends else "reaches"
     return (_violation(base.name, f"base {base.name} {tense} its end of life on {ends.date()}", _newer(base)),)

@@ -61,21 +61,13 @@ class Told:
     violations: tuple[Violation, ...]
     repeated: int
 
-    @property
-    def weight(self) -> int:
-        """How many things it adds to what is wrong: one where it could not be decided."""
-        return len(self.violations) + (1 if self.outcome.status is Status.UNDECIDED else 0)
 
-
-def told(decision: Decision) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
-    """What keeps the subject out, refusals before what could not be decided; and what only warns."""
-    undecided = decision.with_status(Status.UNDECIDED)
+def told(decision: Decision) -> tuple[Told, ...]:
+    """The rules that refuse, then those that warn of something no other rule has told."""
     seen: set[tuple[str, str, str]] = set()
-    blocking = [_told(one, seen) for one in decision.with_status(Status.DENIED)]
-    blocking += [_told(one, seen) for one in undecided if one.effect is Effect.DENY]
-    warning = [_told(one, seen) for one in decision.with_status(Status.WARNED)]
-    warning += [_told(one, seen) for one in undecided if one.effect is Effect.WARN]
-    return tuple(blocking), tuple(one for one in warning if one.weight)
+    denied = [_told(outcome, seen) for outcome in decision.with_status(Status.DENIED)]
+    warned = [_told(outcome, seen) for outcome in decision.with_status(Status.WARNED)]
+    return (*denied, *(one for one in warned if one.violations))
 
 
 def _told(outcome: RuleOutcome, seen: set[tuple[str, str, str]]) -> Told:
@@ -83,6 +75,30 @@ def _told(outcome: RuleOutcome, seen: set[tuple[str, str, str]]) -> Told:
     fresh = tuple(one for one in found if (outcome.check, one.culprit, one.key) not in seen)
     seen.update((outcome.check, one.culprit, one.key) for one in fresh)
     return Told(outcome, fresh, len(found) - len(fresh))
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """Rules that could not be decided, all for one reason. `blocking` are those that would deny."""
+
+    reason: str
+    rules: tuple[str, ...]
+    blocking: tuple[str, ...]
+
+
+def undecided(decision: Decision) -> tuple[Undecided, ...]:
+    """What could not be decided, by reason, in order of first appearance."""
+    by_reason: dict[str, list[RuleOutcome]] = {}
+    for outcome in decision.with_status(Status.UNDECIDED):
+        by_reason.setdefault(outcome.reason or "no reason is known", []).append(outcome)
+    return tuple(
+        Undecided(
+            reason,
+            tuple(one.rule for one in outcomes),
+            tuple(one.rule for one in outcomes if one.effect is Effect.DENY),
+        )
+        for reason, outcomes in by_reason.items()
+    )
 
 
 def waived_violations(decision: Decision) -> tuple[tuple[RuleOutcome, Violation], ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from compliance.policy.decision import Decision, Verdict
-from compliance.policy.reports.groups import HEADLINES, Told, groups, name, tally, told
+from compliance.policy.decision import Decision, Status, Verdict
+from compliance.policy.reports.groups import HEADLINES, Told, groups, name, tally, told, undecided
 from compliance.policy.wording import label, printable
 
 MAX_LENGTH: Final = 300
@@ -17,26 +17,26 @@ def one_line(decision: Decision) -> str:
     headline = HEADLINES[decision.verdict]
     if decision.verdict is Verdict.ADMITTED:
         return _fit(f"{headline} {name(decision.subject)} ({tally(decision)})", MAX_LENGTH)
-    blocking, _ = told(decision)
-    first = blocking[0]
-    more = sum(one.weight for one in blocking) - 1
-    tail = _fit(f" -> {_remedy(first)}", _REMEDY_LENGTH) + (f" (+{more} more)" if more else "")
-    text = f"{headline} {decision.subject.repository}: {first.outcome.rule}: {_culprit(first)}"
-    return _fit(text, MAX_LENGTH - len(tail)) + tail
+    refusing = [one for one in told(decision) if one.outcome.status is Status.DENIED and one.violations]
+    unclear = [(rule, one.reason) for one in undecided(decision) for rule in one.blocking]
+    more = sum(len(one.violations) for one in refusing) + len(unclear) - 1
+    if refusing:
+        said, remedy = _refusal(refusing[0])
+    else:
+        said, remedy = ": ".join(unclear[0]) if unclear else tally(decision), ""
+    tail = _fit(remedy, _REMEDY_LENGTH) + (f" (+{more} more)" if more > 0 else "")
+    return _fit(f"{headline} {decision.subject.repository}: {said}", MAX_LENGTH - len(tail)) + tail
 
 
-def _culprit(told: Told) -> str:
-    if not told.violations:
-        return told.outcome.reason or "could not be decided"
+def _refusal(told: Told) -> tuple[str, str]:
+    """What a rule found first, and what to do about it."""
     first = told.violations[0]
-    if first.culprit.startswith("pkg:") and f" in {label(first.culprit)}" in first.message:
-        return f"{first.key} in {label(first.culprit)}"
-    return first.message
-
-
-def _remedy(told: Told) -> str:
-    found = groups(told.violations)
-    return found[0].remedies[0] if found and found[0].remedies else told.outcome.fix
+    found = label(first.culprit)
+    what = (
+        f"{first.key} in {found}" if f" in {found}" in first.message and found != first.culprit else first.message
+    )
+    remedies = groups(told.violations)[0].remedies
+    return f"{told.outcome.rule}: {what}", f" -> {remedies[0] if remedies else told.outcome.fix}"
 
 
 def _fit(text: str, length: int) -> str:

@@ -15,6 +15,7 @@ from compliance.policy.reports.groups import (
     name,
     tally,
     told,
+    undecided,
     waived_violations,
 )
 from compliance.policy.wording import count, label
@@ -29,9 +30,10 @@ def to_markdown(decision: Decision) -> str:
 
 def _lines(decision: Decision) -> Iterator[str]:
     yield f"## {HEADLINES[decision.verdict]} {_plain(name(decision.subject))}"
-    blocking, warning = told(decision)
-    for one in (*blocking, *warning):
+    for one in told(decision):
         yield from _rule(one)
+    for unclear in undecided(decision):
+        yield from ("", f"### Undecided: {_plain(', '.join(unclear.rules))}", "", _plain(unclear.reason))
     waived = waived_violations(decision)
     if waived:
         yield from ("", "### Waived", "")
@@ -50,7 +52,7 @@ def _lines(decision: Decision) -> Iterator[str]:
         yield from (f"- {_plain(note)}" for note in decision.notes)
 
 
-_MARKS: Final = {Status.DENIED: "Refused", Status.WARNED: "Warning", Status.UNDECIDED: "Undecided"}
+_MARKS: Final = {Status.DENIED: "Refused", Status.WARNED: "Warning"}
 
 
 def _rule(told: Told) -> Iterator[str]:
@@ -62,7 +64,6 @@ def _rule(told: Told) -> Iterator[str]:
         yield from (f"{count(told.repeated, 'finding')} named above already.", "")
     found = groups(told.violations)
     if not found:
-        yield _plain(outcome.fix)
         return
     yield "| What | From | Findings | Do |"
     yield "|---|---|---|---|"

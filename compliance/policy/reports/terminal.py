@@ -18,6 +18,7 @@ from compliance.policy.reports.groups import (
     name,
     tally,
     told,
+    undecided,
     waived_violations,
 )
 from compliance.policy.wording import count, label, printable
@@ -45,10 +46,13 @@ Line = tuple[int, Text]
 
 
 def _lines(decision: Decision, *, verbose: bool) -> Iterator[Line]:
-    blocking, warning = told(decision)
-    for one in (*blocking, *warning):
+    for one in told(decision):
         yield 0, Text()
         yield from _rule(one, verbose=verbose)
+    for unclear in undecided(decision):
+        yield 0, Text()
+        yield 0, Text("undecided: ", style="yellow").append(", ".join(unclear.rules), style="bold not dim")
+        yield 2, Text(unclear.reason)
     yield 0, Text()
     yield from _rest(decision, verbose=verbose)
 
@@ -56,7 +60,6 @@ def _lines(decision: Decision, *, verbose: bool) -> Iterator[Line]:
 _MARKS: Final = {
     Status.DENIED: ("refused", "red"),
     Status.WARNED: ("warning", "yellow"),
-    Status.UNDECIDED: ("undecided", "yellow"),
 }
 
 
@@ -64,7 +67,8 @@ def _rule(told: Told, *, verbose: bool) -> Iterator[Line]:
     outcome, found = told.outcome, told.violations
     mark, style = _MARKS[outcome.status]
     title = Text(f"{mark}: ", style=style).append(outcome.rule, style="bold not dim")
-    title.append(f" ({_amount(told)}policy {outcome.policy})", style="dim")
+    amount = count(len(found) + told.repeated, "finding")
+    title.append(f" ({amount}, policy {outcome.policy})", style="dim")
     yield 0, title
     yield 2, Text(outcome.why, style="italic")
     if outcome.reason:
@@ -78,8 +82,6 @@ def _rule(told: Told, *, verbose: bool) -> Iterator[Line]:
         yield 2, Text(f"and {len(gathered) - len(shown)} more; --verbose shows all", style="dim")
     if told.repeated:
         yield 2, Text(f"{count(told.repeated, 'finding')} named above already", style="dim")
-    if outcome.status is Status.UNDECIDED:
-        yield 2, _remedy(outcome.fix)
 
 
 def _group(group: Group, outcome: RuleOutcome, *, verbose: bool) -> Iterator[Line]:
@@ -92,11 +94,6 @@ def _group(group: Group, outcome: RuleOutcome, *, verbose: bool) -> Iterator[Lin
         yield 4, Text(f"and {len(group.texts) - len(shown)} more", style="dim")
     for remedy in group.remedies or (outcome.fix,):
         yield 4, _remedy(remedy)
-
-
-def _amount(told: Told) -> str:
-    found = len(told.violations) + told.repeated
-    return f"{count(found, 'finding')}, " if found else ""
 
 
 def _remedy(text: str) -> Text:
