@@ -69,7 +69,7 @@ def find_databases(
     `cache` keeps downloads and compiled advisories. `shared` is Trivy's own cache directory, the user's by
     default; a database there is used as it is. A missing or overdue database is downloaded into `cache`,
     at most once in 12 hours and for at most 30 seconds; that this fails is a note, not an error. Raises
-    InvalidInput when an advisory file in `advisories` is wrong.
+    InvalidInput when an advisory file in `advisories` is wrong, and Unavailable when `cache` cannot be written.
     """
     notes: list[str] = []
     places = (cache / TRIVY, user_cache_path("trivy") if shared is None else shared)
@@ -79,7 +79,13 @@ def find_databases(
         found = _newest(places, [])
     if found is None and not download:
         notes.append("Trivy's own database is not there and was not to be downloaded.")
-    private = _private(cache / ADVISORIES, advisories)
+    try:
+        private = _private(cache / ADVISORIES, advisories)
+    except OSError as error:
+        raise Unavailable(
+            f"the private advisories cannot be compiled: {error.filename}: {error.strerror}",
+            remedy="Make the cache directory writable, or name another one with the setting `cache`.",
+        ) from error
     if private is None:
         notes.append(f"There are no private advisories in {advisories}.")
     own = () if found is None else (found.database,)
@@ -128,6 +134,8 @@ def _download(trivy: Trivy, place: Path, now: datetime) -> list[str]:
                 _write(attempts, last.model_dump_json().encode())
     except Unavailable as error:
         return [f"Trivy's own database was not looked for: {error.message}."]
+    except OSError as error:
+        return [f"Trivy's own database was not looked for: {error.filename}: {error.strerror}."]
     if not last.error:
         return []
     again = (last.at + RETRY_AFTER).astimezone(UTC)
@@ -169,13 +177,14 @@ def _private(cache: Path, directory: Path) -> TrivyDatabase | None:
     if not files:
         return None
     target = cache / advisories_digest(files).hex
-    if not (target / "db" / "metadata.json").is_file():
+    file, metadata = target / "db" / "trivy.db", target / "db" / "metadata.json"
+    if not (file.is_file() and metadata.is_file()):
         advisories = read_advisories(directory)
         with _fresh_directory(cache) as folder:
             compile_database(advisories, folder)
-            with suppress(OSError):
+            shutil.rmtree(target, ignore_errors=True)
+            with suppress(OSError):  # where another process was faster, its bytes are the same
                 folder.rename(target)
-    file, metadata = target / "db" / "trivy.db", target / "db" / "metadata.json"
     described = _Metadata.model_validate_json(metadata.read_bytes())
     updated = described.updated_at.astimezone(UTC)
     return TrivyDatabase(ADVISORIES, target, Database(ADVISORIES, Digest.of(file.read_bytes()), updated))
