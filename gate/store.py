@@ -7,13 +7,14 @@ from the one transaction that also points its tag. A gate that is killed between
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, create_engine, event, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from compliance.errors import Unavailable
@@ -30,6 +31,8 @@ class Store:
         self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
         event.listen(self._engine, "connect", _as_durable)
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+        # A merge reads before it writes, so two at once on one row would both insert it.
+        self._writing = threading.Lock()
         with self._wrapped():
             Table.metadata.create_all(self._engine)
 
@@ -38,7 +41,7 @@ class Store:
 
     def record(self, decision: StoredDecision) -> None:
         """Keep a decision. When this returns, it is on disk."""
-        with self._session() as session:
+        with self._writing, self._session() as session:
             session.add(decision)
 
     def decision(self, id_: str) -> StoredDecision | None:
@@ -66,7 +69,7 @@ class Store:
 
         `statements` are what the manifest says, where it is evidence.
         """
-        with self._session() as session:
+        with self._writing, self._session() as session:
             session.merge(manifest)
             for blob in set(blobs):
                 session.merge(StoredBlob(repository=manifest.repository, digest=blob))
@@ -134,8 +137,9 @@ class Store:
         try:
             yield
         except SQLAlchemyError as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
             raise Unavailable(
-                f"the gate's database {self._path} cannot be used: {error}",
+                f"the gate's database {self._path} cannot be used: {cause}",
                 remedy="Check that the disk has room and that the gate may write there.",
             ) from error
 
