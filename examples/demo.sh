@@ -32,8 +32,8 @@ shown() {
     "$@"
 }
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-ready() { # URL: wait until it answers
-    python3 - "$1" <<'PY'
+ready() { # URL LOG: wait until it answers, else show what its program said
+    python3 - "$1" <<'PY' || { cat "$2" >&2; exit 1; }
 import sys, time, urllib.request
 for _ in range(600):
     try:
@@ -57,7 +57,7 @@ printf '$ mlgate serve --embedded --listen %s &\n' "$gate"
 mlgate serve --embedded --listen "$gate" --data "$work/gate" --users "$users" \
     --trusted-keys "$work/trusted-keys" >"$work/gate.log" 2>&1 &
 gate_pid=$!
-ready "http://$gate/readyz"
+ready "http://$gate/readyz" "$work/gate.log"
 echo "push-secret" | mlbuild login "$gate" --username ci --password-stdin
 
 step "iris-serving: lock, check, build, scan, check"
@@ -73,7 +73,7 @@ app_port=$(free_port)
 printf '$ mlbuild run --env PORT=%s %s &\n' "$app_port" "$reference"
 mlbuild run --env "PORT=$app_port" "$reference" >"$work/run.log" 2>&1 &
 run_pid=$!
-ready "http://127.0.0.1:$app_port/healthz"
+ready "http://127.0.0.1:$app_port/healthz" "$work/run.log"
 printf '$ POST http://127.0.0.1:%s/predict {"features": [[5.1, 3.5, 1.4, 0.2]]}\n' "$app_port"
 python3 - "http://127.0.0.1:$app_port/predict" <<'PY'
 import sys, urllib.request
