@@ -33,8 +33,8 @@ def canonical_json(value: Any) -> bytes:
     return _dump(_plain(value))
 
 
-def _dump(data: Any) -> bytes:
-    return json.dumps(data, separators=(",", ":"), sort_keys=True, allow_nan=False).encode("ascii")
+def _dump(data: Any, *, sort: bool = False) -> bytes:
+    return json.dumps(data, separators=(",", ":"), sort_keys=sort, allow_nan=False).encode("ascii")
 
 
 def digest_of(value: Any) -> Digest:
@@ -52,7 +52,7 @@ def from_canonical_json(raw: bytes, kind: type[T]) -> T:
     try:
         data = json.loads(raw)
         value = _adapter(kind).validate_python(data)
-        faithful = _dump(_plain(value)) == _dump(data)
+        faithful = _dump(_plain(value)) == _dump(data, sort=True)
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidInput(f"not a stored {name}: {_first_problem(error)}") from error
     if not faithful:
@@ -92,8 +92,12 @@ def _writer(kind: type[Any]) -> Callable[[Any], Any]:
 
 
 def _object(members: list[tuple[str, Callable[[Any], Any], Any]], value: Any) -> dict[str, Any]:
-    present = ((name, get(value), default) for name, get, default in members)
-    return {name: _plain(item) for name, item, default in present if item != default}
+    result = {}
+    for name, get, default in members:
+        item = get(value)
+        if item is not default and item != default:
+            result[name] = item if type(item) is str else _plain(item)
+    return result
 
 
 def _as_is(value: Any) -> Any:

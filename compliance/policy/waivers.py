@@ -37,6 +37,8 @@ def waive(
     """The violations, each marked with the first waiver in force that covers it."""
     day = at.date()
     in_force = [one for one in waivers if one.rule == rule and counts_on(one, day) and one.scope.covers(subject)]
+    if not in_force:
+        return tuple(violations)
     return tuple(
         replace(violation, waiver=next((one.file for one in in_force if covers(one, rule, violation)), None))
         for violation in violations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -48,24 +49,29 @@ def run(
     """
     if isinstance(evidence.lock, Absent):
         return evidence.lock
+    packages = evidence.lock.packages
     allowed = [urlsplit(place) for place in parameters.allow]
-    inventory = evidence.inventory if isinstance(evidence.inventory, Inventory) else Inventory(None, ())
-    installed = {canonicalize_name(package.name): package for package in inventory.packages}
+    places = {place for package in packages for place in (package.index, package.url) if place is not None}
+    refused = {place for place in places if not any(_is_below(place, one) for one in allowed)}
     return tuple(
-        _violation(package, place, installed.get(canonicalize_name(package.name)))
-        for package in evidence.lock.packages
-        if (place := _refused_place(package, allowed)) is not None
+        _violation(package, place, _installed(package, evidence))
+        for package in packages
+        if (place := _refused_place(package, refused)) is not None
     )
 
 
-def _refused_place(package: LockedPackage, allowed: list[SplitResult]) -> str | None:
+def _refused_place(package: LockedPackage, refused: Set[str]) -> str | None:
     """The place that is not allowed, in words, or None."""
     if package.url is None:
         return "a place the lock does not name"
-    for place in (package.index, package.url):
-        if place is not None and not any(_is_below(place, one) for one in allowed):
-            return _without_credentials(place)
-    return None
+    given = (place for place in (package.index, package.url) if place is not None and place in refused)
+    return next(map(_without_credentials, given), None)
+
+
+def _installed(locked: LockedPackage, evidence: Evidence) -> Package | None:
+    packages = evidence.inventory.packages if isinstance(evidence.inventory, Inventory) else ()
+    wanted = canonicalize_name(locked.name)
+    return next((package for package in packages if canonicalize_name(package.name) == wanted), None)
 
 
 def _is_below(text: str, allowed: SplitResult) -> bool:
