@@ -130,7 +130,7 @@ def add_user(name: str, role: str, password_stdin: bool, users: Path | None) -> 
 def list_users(users: Path | None) -> None:
     """Show the users and their roles."""
     for name, account in sorted(read_users(read_settings(users=users).users_file).users.items()):
-        click.echo(f"{name}\\t{account.role}")
+        click.echo(f"{name}\t{account.role}")
 
 
 @user.command(name="remove")

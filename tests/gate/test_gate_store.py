@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from compliance.errors import Unavailable
+from compliance.oci.digest import Digest
+from compliance.oci.manifest import OCI_MANIFEST
+from compliance.policy.decision import Verdict
+from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement
+from gate.store import Store
+
+AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+IMAGE, OTHER, LAYER = Digest.of(b"image"), Digest.of(b"other"), Digest.of(b"layer")
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store(tmp_path / "gate.db")
+    yield opened
+    opened.close()
+
+
+def decision(id_: str, *, verdict: Verdict = Verdict.REFUSED, at: datetime = AT, tag: str | None = "v1"):
+    return StoredDecision(
+        id=id_,
+        repository="team/image",
+        digest=IMAGE,
+        tag=tag,
+        user="ci",
+        at=at,
+        verdict=verdict,
+        line="REFUSED team/image: because",
+        inputs=OTHER,
+        policy_digest=OTHER,
+        evidence_digest=OTHER,
+        databases="",
+        decision=b"{}",
+        evidence=b"{}",
+    )
+
+
+def manifest(digest: Digest = IMAGE, *, subject: Digest | None = None, decided: str | None = None):
+    return StoredManifest(
+        repository="team/image",
+        digest=digest,
+        media_type=OCI_MANIFEST,
+        kind=Kind.IMAGE,
+        raw=b"{}",
+        subject=subject,
+        decision=decided,
+        at=AT,
+    )
+
+
+def test_a_decision_is_kept_as_it_was(store):
+    store.record(decision("a", at=AT.astimezone(timezone(timedelta(hours=5)))))
+    found = store.decision("a")
+    assert (found.id, found.digest, found.verdict, found.at) == ("a", IMAGE, Verdict.REFUSED, AT)
+    assert found.at.tzinfo is UTC
+
+
+def test_the_newest_decision_counts(store):
+    store.record(decision("old", at=AT))
+    store.record(decision("new", at=AT + timedelta(seconds=1), verdict=Verdict.ADMITTED))
+    assert store.latest_decision("team/image", IMAGE).id == "new"
+    assert store.latest_decision("team/elsewhere", IMAGE) is None
+    assert store.latest_refusal("team/image", "v1") is None
+    assert store.latest_refusal("team/image", IMAGE) is None
+
+
+@pytest.mark.parametrize("verdict", [Verdict.REFUSED, Verdict.UNDECIDABLE])
+def test_a_refusal_is_found_by_tag_and_by_digest(store, verdict):
+    store.record(decision("a", verdict=verdict))
+    assert store.latest_refusal("team/image", "v1").id == "a"
+    assert store.latest_refusal("team/image", IMAGE).id == "a"
+    assert store.latest_refusal("team/image", "v2") is None
+
+
+def test_nothing_is_readable_before_it_is_published(store):
+    store.record(decision("a", verdict=Verdict.ADMITTED))
+    assert store.manifest("team/image", IMAGE) is None
+    assert store.manifest("team/image", "v1") is None
+    assert not store.may_read_blob("team/image", LAYER)
+
+
+def test_publishing_makes_manifest_blobs_and_tag_readable_in_one_repository(store):
+    store.record(decision("a", verdict=Verdict.ADMITTED))
+    store.publish(manifest(decided="a"), [LAYER, LAYER], "v1")
+    assert store.manifest("team/image", IMAGE).raw == b"{}"
+    assert store.manifest("team/image", "v1").digest == IMAGE
+    assert store.may_read_blob("team/image", LAYER)
+    assert store.manifest("team/elsewhere", IMAGE) is None
+    assert not store.may_read_blob("team/elsewhere", LAYER)
+
+
+def test_a_manifest_of_an_unrecorded_decision_cannot_be_published_and_leaves_nothing_behind(store):
+    with pytest.raises(Unavailable):
+        store.publish(manifest(decided="never-recorded"), [LAYER], "v1")
+    assert store.manifest("team/image", IMAGE) is None
+    assert store.tags("team/image") == []
+    assert not store.may_read_blob("team/image", LAYER)
+
+
+def test_a_tag_moves_to_what_was_published_last(store):
+    store.publish(manifest(IMAGE), [], "v1")
+    store.publish(manifest(OTHER), [], "v1")
+    assert store.manifest("team/image", "v1").digest == OTHER
+    assert store.manifest("team/image", IMAGE) is not None
+
+
+def test_tags_come_in_order_and_in_pages(store):
+    for tag in ("b", "a", "c"):
+        store.publish(manifest(), [], tag)
+    assert store.tags("team/image") == ["a", "b", "c"]
+    assert store.tags("team/image", after="a", limit=1) == ["b"]
+
+
+def test_referrers_are_those_of_the_repository(store):
+    store.publish(manifest(OTHER, subject=IMAGE), [], None)
+    assert [row.digest for row in store.referrers("team/image", IMAGE)] == [OTHER]
+    assert store.referrers("team/elsewhere", IMAGE) == []
+
+
+def test_a_statement_is_found_by_each_digest_it_is_about(store):
+    statements = [
+        StoredStatement(subject=subject, bundle_digest=LAYER, predicate_type="p", bundle=b"b", at=AT)
+        for subject in (IMAGE, OTHER)
+    ]
+    store.publish(manifest(LAYER, subject=IMAGE), [], None, statements)
+    assert [row.subject for row in store.statements([IMAGE])] == [IMAGE]
+    assert {row.subject for row in store.statements([IMAGE, OTHER])} == {IMAGE, OTHER}
+
+
+def test_what_was_recorded_is_there_after_the_store_is_opened_again(tmp_path):
+    first = Store(tmp_path / "gate.db")
+    first.record(decision("a"))
+    # The first one is left as a killed process leaves it, neither closed nor checkpointed.
+    second = Store(tmp_path / "gate.db")
+    assert second.decision("a") is not None
+    second.close()
+    first.close()
+
+
+def test_many_threads_may_publish_the_same_manifest(store):
+    failures: list[BaseException] = []
+
+    def publish(number: int) -> None:
+        try:
+            store.publish(manifest(), [LAYER], f"v{number}")
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=publish, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(store.tags("team/image")) == 16
+
+
+def test_a_database_that_cannot_be_used_is_unavailable(tmp_path):
+    (tmp_path / "gate.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(Unavailable, match="cannot be used"):
+        Store(tmp_path / "gate.db")
