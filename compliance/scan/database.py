@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ TRIVY: Final = "trivy"
 SCHEMA: Final = 2
 RETRY_AFTER: Final = timedelta(hours=12)
 DOWNLOAD_SECONDS: Final = 30.0
+COMPILE_SECONDS: Final = 60.0
 
 
 class _Metadata(BaseModel):
@@ -180,10 +181,10 @@ def _private(cache: Path, directory: Path) -> TrivyDatabase | None:
     file, metadata = target / "db" / "trivy.db", target / "db" / "metadata.json"
     if not (file.is_file() and metadata.is_file()):
         advisories = read_advisories(directory)
-        with _fresh_directory(cache) as folder:
-            compile_database(advisories, folder)
-            shutil.rmtree(target, ignore_errors=True)
-            with suppress(OSError):  # where another process was faster, its bytes are the same
+        with exclusive(cache / "compile.lock", patience=COMPILE_SECONDS), _fresh_directory(cache) as folder:
+            if not (file.is_file() and metadata.is_file()):
+                compile_database(advisories, folder)
+                shutil.rmtree(target, ignore_errors=True)
                 folder.rename(target)
     described = _Metadata.model_validate_json(metadata.read_bytes())
     updated = described.updated_at.astimezone(UTC)

@@ -60,8 +60,8 @@ class Trivy:
     """The Trivy program. `cache` keeps what it learnt of layers, so that each is read only once."""
 
     def __init__(self, binary: Path, cache: Path) -> None:
-        self.binary = binary
-        self.cache = cache
+        self.binary = binary.absolute()
+        self.cache = cache.absolute()
 
     @classmethod
     def find(cls, cache: Path, binary: Path | None = None) -> Trivy:
@@ -95,7 +95,7 @@ class Trivy:
         """Download Trivy's own database into `target/db`, within `timeout` seconds. Raises Unavailable."""
         run(
             self.binary,
-            ["image", "--cache-dir", target, "--download-db-only", "--no-progress", *QUIET],
+            ["image", "--cache-dir", target.absolute(), "--download-db-only", "--no-progress", *QUIET],
             timeout=timeout,
         )
 
@@ -121,7 +121,7 @@ class Trivy:
         return VulnerabilityScan(matching.merge(found), tuple(database.description for database in databases))
 
     def _match(self, sbom: Path, database: TrivyDatabase, purls: dict[str, str]) -> tuple[Vulnerability, ...]:
-        where = ("--cache-dir", database.cache)
+        where = ("--cache-dir", database.cache.absolute())
         said = run(
             self.binary,
             ["sbom", *where, *OFFLINE, *QUIET, *JSON, "--scanners", "vuln", sbom],
@@ -136,7 +136,8 @@ class Trivy:
         """
         if not directory.is_dir():
             raise InvalidInput("there is no such directory", at=Location(directory))
-        with _rules(secret_rules.FOR_DIRECTORIES) as rules, tempfile.TemporaryDirectory() as nowhere:
+        rules = self._rules(secret_rules.FOR_DIRECTORIES)
+        with tempfile.TemporaryDirectory() as nowhere:
             said = run(
                 self.binary,
                 [
@@ -155,11 +156,8 @@ class Trivy:
         Unavailable when Trivy fails or the cache stays busy.
         """
         check_diff_ids(Layout(layout), digest, self.cache / "diff-ids")
-        with (
-            _only(layout, digest) as image,
-            _rules(secret_rules.FOR_IMAGES) as rules,
-            exclusive(self.cache / "image.lock", patience=IMAGE_SECONDS),
-        ):
+        rules = self._rules(secret_rules.FOR_IMAGES)
+        with _only(layout, digest) as image, exclusive(self.cache / "image.lock", patience=IMAGE_SECONDS):
             said = run(
                 self.binary,
                 [
@@ -176,14 +174,16 @@ class Trivy:
             report.secrets(found, origin_of, of_image=True),
         )
 
-
-@contextmanager
-def _rules(text: str) -> Iterator[Path]:
-    """A secret configuration on disk. Its name is one of chance: Trivy passes over scanned files of that name."""
-    with tempfile.NamedTemporaryFile("w", prefix="mlbuild-secrets-", suffix=".yaml") as stream:
-        stream.write(text)
-        stream.flush()
-        yield Path(stream.name)
+    def _rules(self, text: str) -> Path:
+        """A secret configuration on disk. Its path stays the same, since Trivy keeps what it learns by it; and
+        it is named by its digest, since Trivy passes over a scanned file that is named like it."""
+        path = self.cache / "secret-rules" / f"{Digest.of(text.encode()).hex}.yaml"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".new-", delete=False) as stream:
+                stream.write(text)
+            Path(stream.name).replace(path)
+        return path
 
 
 @contextmanager

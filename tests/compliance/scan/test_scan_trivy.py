@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -277,6 +279,35 @@ def test_an_image_is_read_from_its_bytes(
     (environment,) = (secret for secret in reading.secrets if secret.layer is None)
     assert (environment.path, environment.rule) == ("image config", "hugging-face-access-token")
     assert trivy.read_image(tmp_path / "layout", digest, origin_of=origin_of) == reading
+
+
+def test_relative_paths_mean_what_they_mean_here(
+    tmp_path: Path,
+    database: TrivyDatabase,
+    cyclonedx: Callable[..., bytes],
+    add_image: Callable[..., Digest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    digest = add_image(tmp_path / "layout", [APP_LAYER])
+    monkeypatch.chdir(tmp_path)
+    trivy = Trivy.find(Path("cache"))
+    near = replace(database, cache=database.cache.relative_to(tmp_path))
+    assert len(trivy.match(cyclonedx("pillow==9.4.0"), [near]).vulnerabilities) == 1
+    assert len(trivy.read_image(Path("layout"), digest, origin_of=origin_of).secrets) == len(APP_LAYER)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / ".env").write_bytes(TOKEN)
+    assert len(trivy.find_secrets(Path("project"), Origin.APP)) == 1
+
+
+def test_what_is_known_of_a_layer_is_kept(trivy: Trivy, tmp_path: Path, add_image: Callable[..., Digest]) -> None:
+    def keys() -> set[bytes]:
+        return set(re.findall(rb"sha256:[0-9a-f]{64}", (trivy.cache / "fanal" / "fanal.db").read_bytes()))
+
+    digest = add_image(tmp_path / "layout", [BASE_LAYER, APP_LAYER])
+    before = trivy.read_image(tmp_path / "layout", digest, origin_of=origin_of)
+    kept = keys()
+    assert trivy.read_image(tmp_path / "layout", digest, origin_of=origin_of) == before
+    assert keys() == kept, "a second reading analyses nothing anew"
 
 
 def test_the_image_asked_for_is_the_one_read(
