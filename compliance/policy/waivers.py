@@ -26,7 +26,7 @@ def covers(waiver: Waiver, rule: str, violation: Violation) -> bool:
         waiver.rule == rule
         and (waiver.vulnerability is None or waiver.vulnerability in (violation.key, *violation.aliases))
         and (waiver.package is None or waiver.package.covers(violation.culprit))
-        and (waiver.path is None or matches(waiver.path, violation.key))
+        and (waiver.path is None or matches(waiver.path.lstrip("/"), violation.key.lstrip("/")))
         and (waiver.key is None or waiver.key == violation.key)
     )
 

@@ -107,8 +107,8 @@ def waived_violations(decision: Decision) -> tuple[tuple[RuleOutcome, Violation]
 
 
 def name(subject: Subject) -> str:
-    """The subject as a reference: `serving/iris@sha256:…`, or only the repository for a lock."""
-    return f"{subject.repository}@{subject.digest}" if subject.digest else subject.repository
+    """The subject as a reference: `serving/iris@sha256:…`, or `serving/iris (lock)` where none is built yet."""
+    return f"{subject.repository}@{subject.digest}" if subject.digest else f"{subject.repository} (lock)"
 
 
 def age(database: Database, at: datetime) -> str:

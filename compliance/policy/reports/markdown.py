@@ -56,15 +56,15 @@ _MARKS: Final = {Status.DENIED: "Refused", Status.WARNED: "Warning"}
 
 
 def _rule(told: Told) -> Iterator[str]:
-    outcome = told.outcome
-    yield from ("", f"### {_MARKS[outcome.status]}: {_plain(outcome.rule)}", "", _plain(outcome.why), "")
-    if outcome.reason:
-        yield from (_plain(outcome.reason), "")
+    outcome, found = told.outcome, groups(told.violations)
+    yield from ("", f"### {_MARKS[outcome.status]}: {_plain(outcome.rule)}", "")
     if told.repeated:
-        yield from (f"{count(told.repeated, 'finding')} named above already.", "")
-    found = groups(told.violations)
+        yield f"{count(told.repeated, 'finding')} named above already."
     if not found:
         return
+    yield from (_plain(outcome.why), "")
+    if outcome.reason:
+        yield from (_plain(outcome.reason), "")
     yield "| What | From | Findings | Do |"
     yield "|---|---|---|---|"
     for group in found:

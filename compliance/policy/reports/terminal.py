@@ -68,8 +68,10 @@ def _rule(told: Told, *, verbose: bool) -> Iterator[Line]:
     mark, style = _MARKS[outcome.status]
     title = Text(f"{mark}: ", style=style).append(outcome.rule, style="bold not dim")
     amount = count(len(found) + told.repeated, "finding")
-    title.append(f" ({amount}, policy {outcome.policy})", style="dim")
-    yield 0, title
+    above = "" if found else ", named above already"
+    yield 0, title.append(f" ({amount}{above}, policy {outcome.policy})", style="dim")
+    if not found:
+        return
     yield 2, Text(outcome.why, style="italic")
     if outcome.reason:
         yield 2, Text(outcome.reason)

@@ -180,6 +180,16 @@ def test_one_violation_of_two_waived_still_refuses() -> None:
     assert [one.waiver for one in outcome.violations] == ["waivers/w.yaml", None]
 
 
+@pytest.mark.parametrize("path", ["/app/model.pkl", "app/model.pkl", "/app/**", "**/*.pkl"])
+def test_a_path_is_meant_from_the_root(path: str) -> None:
+    policies = policy_set(
+        rule(check="model-formats", deny=["pickle"]), waivers=(waiver(vulnerability=None, path=path),)
+    )
+    for found in ("app/model.pkl", "/app/model.pkl"):
+        decision = evaluate(policies, given_evidence(models=[{"path": found, "format": "pickle"}]), AT)
+        assert decision.outcomes[0].status is Status.WAIVED
+
+
 def test_a_time_without_zone_is_utc_and_other_zones_are_the_same_instant() -> None:
     east = AT.astimezone(timezone(timedelta(hours=9)))
     decisions = {to_json(judged(at=at)) for at in (AT, east, AT.replace(tzinfo=None))}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from compliance.document import read_document
 from compliance.errors import InvalidInput
 from compliance.models import FORMATS
 from compliance.policy.checks.model_formats import ModelFormatsParameters
@@ -87,3 +90,37 @@ def test_every_known_model_format_can_be_named() -> None:
     ModelFormatsParameters.model_validate({"allow": sorted(FORMATS)})
     annotation = ModelFormatsParameters.model_json_schema(by_alias=True)["properties"]["allow"]
     assert set(annotation["anyOf"][0]["items"]["enum"]) == set(FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        (
+            "policies/schema.json",
+            [*sorted((ROOT / "policies").glob("*.yaml")), *sorted((DATA / "good").glob("*.yaml"))],
+        ),
+        ("policies/waivers/schema.json", sorted((DATA / "good" / "waivers").glob("*.yaml"))),
+        ("policies/tests/schema.json", sorted((ROOT / "policies" / "tests").glob("*.yaml"))),
+    ],
+)
+def test_good_files_fit_their_schema(schema: str, files: list[Path]) -> None:
+    validator = Draft202012Validator(json.loads((ROOT / schema).read_text()))
+    assert files
+    for path in files:
+        validator.validate(read_document(path).data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unknown-key",
+        "unknown-check",
+        "unknown-parameter",
+        "missing-parameter",
+        "misspelt-severity",
+        "misspelt-effect",
+    ],
+)
+def test_bad_policies_do_not_fit_the_schema(name: str) -> None:
+    validator = Draft202012Validator(json.loads((ROOT / "policies" / "schema.json").read_text()))
+    assert not validator.is_valid(read_document(DATA / "refused" / name / "p.yaml").data)
