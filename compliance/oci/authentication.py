@@ -92,9 +92,11 @@ class Authenticator:
         realm = challenge.parameters["realm"]
         if not realm.startswith("https://") and not (self._plain_http and realm.startswith("http://")):
             raise Unavailable(f"the registry names the token service {realm!r}, which is not reached over TLS")
-        query = {"scope": challenge.parameters.get("scope", scope)}
-        if "service" in challenge.parameters:
-            query["service"] = challenge.parameters["service"]
+        asked = {
+            "service": challenge.parameters.get("service"),
+            "scope": challenge.parameters.get("scope", scope),
+        }
+        query = {name: value for name, value in asked.items() if value}
         headers = {} if self._credentials is None else {"Authorization": self._credentials.basic}
         try:
             response = self._http.get(realm, params=query, headers=headers)

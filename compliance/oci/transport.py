@@ -85,10 +85,10 @@ class Transport:
         try:
             response = self._attempt(method, url, self._auth.header(scope), headers, body)
             if response.status_code == httpx.codes.UNAUTHORIZED and self._is_ours(url):
-                response.read()
                 challenge = response.headers.get("WWW-Authenticate", "")
                 authorization = self._auth.answer(challenge, scope)
                 if authorization is not None:
+                    response.read()  # to its end, so that the connection can be used again
                     response.close()
                     response = self._attempt(method, url, authorization, headers, body)
             try:
