@@ -69,6 +69,7 @@ class ReportedPackage(_Reported):
     licences: tuple[str, ...] = Field(default=(), alias="Licenses")
     layer: ReportedLayer = Field(default=ReportedLayer(), alias="Layer")
     path: str = Field(default="", alias="FilePath")
+    analyzed_by: str = Field(default="", alias="AnalyzedBy")
     identifier: Identifier = Field(default=Identifier(), alias="Identifier")
 
 
@@ -116,10 +117,17 @@ def operating_system(report: Report) -> OperatingSystem | None:
 
 
 def packages(report: Report, origin_of: OriginOf) -> tuple[Package, ...]:
-    """Every package in the report, each once a layer, sorted by purl and layer."""
+    """Every installed package in the report, each once a layer, sorted by purl and layer.
+
+    Packages that only an SBOM file inside the image speaks of are left out: it describes what was built
+    into something else, or anything at all.
+    """
     system = operating_system(report)
     found = {
-        _package(item, result, system, origin_of): None for result in report.results for item in result.packages
+        _package(item, result, system, origin_of): None
+        for result in report.results
+        for item in result.packages
+        if item.analyzed_by != "sbom"
     }
     return tuple(sorted(found, key=lambda package: (package.purl, package.layer or "")))
 

@@ -281,6 +281,15 @@ def test_an_image_is_read_from_its_bytes(
     assert trivy.read_image(tmp_path / "layout", digest, origin_of=origin_of) == reading
 
 
+def test_an_sbom_inside_an_image_installs_nothing(
+    trivy: Trivy, tmp_path: Path, add_image: Callable[..., Digest], cyclonedx: Callable[..., bytes]
+) -> None:
+    files = {**VENV_LAYER, "app/app.cdx.json": cyclonedx("claimed==1.0", debian={"openssl": "3.0.11-1"})}
+    digest = add_image(tmp_path / "layout", [files])
+    reading = trivy.read_image(tmp_path / "layout", digest, origin_of=origin_of)
+    assert [package.name for package in reading.packages] == ["ruamel-yaml"]
+
+
 def test_relative_paths_mean_what_they_mean_here(
     tmp_path: Path,
     database: TrivyDatabase,
