@@ -141,7 +141,8 @@ def _download(trivy: Trivy, place: Path, now: datetime) -> list[str]:
         return []
     again = (last.at + RETRY_AFTER).astimezone(UTC)
     return [
-        f"Trivy's own database could not be downloaded ({last.error}). Next try after {again:%Y-%m-%d %H:%M} UTC."
+        "Trivy's own database could not be downloaded (`trivy image --download-db-only` says why). "
+        f"Next try after {again:%Y-%m-%d %H:%M} UTC."
     ]
 
 
