@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,8 +158,13 @@ def _make_layers(jobs: Sequence[_WheelJob], cache: Cache, progress: Progress, wo
             cache.make_layer(job.recipe, job.write)
             advance(job.size)
 
-        for _ in pool.map(make, missing):
-            pass
+        futures = [pool.submit(make, job) for job in missing]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        finally:
+            for future in futures:
+                future.cancel()
     return [job.described(cache.make_layer(job.recipe, job.write)) for job in jobs]
 
 
@@ -173,7 +178,7 @@ def app_layer(
     files = [(file, Digest.of(b"") if file.target else cache.digest_of(file.source)) for file in found]
     recipe = Recipe("app", app_inputs(files), compression=compression)
     if cache.layer(recipe) is None:
-        progress.step(f"Making the layer of {len(files)} project files")
+        progress.step(f"Making the layer of the project's files: {len(files)}")
     stored = cache.make_layer(recipe, lambda blob: write_layer(app_entries(files), blob, compression=compression))
     return _image_layer(stored, Origin.APP)
 

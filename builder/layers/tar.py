@@ -9,33 +9,39 @@ the compressed blob is as stable as the compressor, which is why that is named i
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tarfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import BinaryIO, Final, Protocol
-
-import isal
-import zstandard
-from isal import isal_zlib
+from typing import BinaryIO, Final
 
 from builder.errors import BuilderError
+from builder.layers.stream import CHUNK, Compression, Compressor, Hashing, Steady, behind
 from compliance.oci.digest import Digest
-from compliance.oci.manifest import OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
+from compliance.oci.manifest import Descriptor
+
+__all__ = [
+    "CHUNK",
+    "LAYER_MTIME",
+    "LAYOUT_VERSION",
+    "Compression",
+    "Entry",
+    "Kind",
+    "WrittenLayer",
+    "directory",
+    "is_plain",
+    "of_bytes",
+    "symlink",
+    "write_layer",
+]
 
 LAYOUT_VERSION: Final = 1
 """Part of every layer's cache key: raised whenever the same input would give other bytes."""
 
 LAYER_MTIME: Final = 315_532_800
 """1980-01-01T00:00:00Z: fixed, and not so early that a zip file could not hold it."""
-
-CHUNK: Final = 1 << 20
-
-GZIP_LEVEL: Final = 2
-ZSTD_LEVEL: Final = 3
 
 _COMPONENT_MAX: Final = 255  # bytes: the longest name that Linux file systems take
 
@@ -45,22 +51,6 @@ class Kind(StrEnum):
     DIRECTORY = "directory"
     SYMLINK = "symlink"
     HARDLINK = "hardlink"
-
-
-class Compression(StrEnum):
-    GZIP = "gzip"
-    ZSTD = "zstd"
-
-    @property
-    def media_type(self) -> str:
-        return OCI_LAYER_GZIP if self is Compression.GZIP else OCI_LAYER_ZSTD
-
-    @property
-    def writer(self) -> str:
-        """What compresses, with its version and level: the compressed digest depends on it."""
-        if self is Compression.GZIP:
-            return f"isal {isal.ISAL_VERSION} level {GZIP_LEVEL}"
-        return f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))} level {ZSTD_LEVEL}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +107,16 @@ def write_layer(
     as its entry says.
     """
     ordered = _complete(entries)
-    blob_side = _Hashing(blob)
-    compressor = _Compressor(blob_side, compression)
-    tar_side = _Hashing(compressor)
-    steady = _Steady(tar_side)
-    for entry in ordered:
-        _add(steady, entry, mtime)
-    steady.write(bytes(2 * tarfile.BLOCKSIZE))
-    steady.pad(tarfile.RECORDSIZE)
-    steady.flush()
+    blob_side = Hashing(blob)
+    compressor = Compressor(blob_side, compression)
+    tar_side = Hashing(compressor)
+    with behind(tar_side) as sink:
+        steady = Steady(sink)
+        for entry in ordered:
+            _add(steady, entry, mtime)
+        steady.write(bytes(2 * tarfile.BLOCKSIZE))
+        steady.pad(tarfile.RECORDSIZE)
+        steady.flush()
     compressor.finish()
     descriptor = Descriptor(media_type=compression.media_type, digest=blob_side.digest, size=blob_side.size)
     return WrittenLayer(descriptor, tar_side.digest, tar_side.size)
@@ -183,7 +174,7 @@ _TAR_TYPES: Final = {
 }
 
 
-def _add(archive: _Steady, entry: Entry, mtime: int) -> None:
+def _add(archive: Steady, entry: Entry, mtime: int) -> None:
     member = tarfile.TarInfo(entry.path)
     member.type = _TAR_TYPES[entry.kind]
     member.mode = entry.mode
@@ -204,67 +195,3 @@ def _add(archive: _Steady, entry: Entry, mtime: int) -> None:
         if stream.read(1):
             raise BuilderError(f"{entry.path!r} is longer than the {entry.size} bytes announced")
     archive.pad(tarfile.BLOCKSIZE)
-
-
-class _Writable(Protocol):
-    def write(self, data: bytes, /) -> object: ...
-
-
-class _Steady:
-    """Passes bytes on in pieces of exactly CHUNK: what a compressor makes depends on how it is fed."""
-
-    def __init__(self, sink: _Writable) -> None:
-        self._sink = sink
-        self._held = bytearray()
-        self._size = 0
-
-    def write(self, data: bytes) -> None:
-        self._size += len(data)
-        self._held += data
-        while len(self._held) >= CHUNK:
-            self._sink.write(bytes(self._held[:CHUNK]))
-            del self._held[:CHUNK]
-
-    def pad(self, block: int) -> None:
-        """Fill up with zeros to a whole number of blocks."""
-        self.write(bytes(-self._size % block))
-
-    def flush(self) -> None:
-        self._sink.write(bytes(self._held))
-        self._held.clear()
-
-
-class _Hashing:
-    """Passes bytes on and keeps their digest and count."""
-
-    def __init__(self, sink: _Writable) -> None:
-        self._sink = sink
-        self._state = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        self._state.update(data)
-        self.size += len(data)
-        self._sink.write(data)
-
-    @property
-    def digest(self) -> Digest:
-        return Digest("sha256:" + self._state.hexdigest())
-
-
-class _Compressor:
-    """A compressing writer with a pinned level, one thread and no header field that varies."""
-
-    def __init__(self, sink: _Writable, compression: Compression) -> None:
-        self._sink = sink
-        self._stream = (
-            isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 16 + isal_zlib.MAX_WBITS)
-            if compression is Compression.GZIP
-            else zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
-        )
-
-    def write(self, data: bytes) -> None:
-        self._sink.write(self._stream.compress(data))
-
-    def finish(self) -> None:
-        self._sink.write(self._stream.flush())

@@ -60,8 +60,13 @@ class WheelInput:
 
     @property
     def size(self) -> int:
-        """In bytes, compressed as it is on disk."""
-        return self.path.stat().st_size
+        """In bytes, compressed as it is on disk. Raises BuilderError when the file is gone."""
+        try:
+            return self.path.stat().st_size
+        except OSError as error:
+            raise BuilderError(
+                f"{self}: the wheel cannot be read: {error.strerror} ({self.path})", remedy="Build again."
+            ) from error
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -181,7 +186,7 @@ class _Installation:
                 )
                 scripts[name] = content
         except (configparser.Error, AssertionError, AttributeError) as error:  # the last two: no module:attribute
-            raise self._refused(f"has an entry_points.txt that cannot be read or names no function") from error
+            raise self._refused("has an entry_points.txt that cannot be read or names no function") from error
         return scripts
 
     def _place(self, path: str) -> _Placed | None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -213,3 +215,28 @@ def test_layout_version_one_gives_these_very_bytes(compression: Compression) -> 
     ]
     expected = "sha256:5ff94d4584f1a047b01d00d7ab58d92b795cb8648954c76adfd775722a62e842"
     assert (LAYOUT_VERSION, written(entries, compression)[0].diff_id) == (1, expected)
+
+
+@pytest.mark.parametrize("room", [0, CHUNK])
+def test_full_disk_is_told_and_ends_the_work(room: int) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            if self.tell() + len(data) > room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    threads = threading.active_count()
+    entries = [of_bytes(f"f{number}", os.urandom(CHUNK)) for number in range(12)]
+    with pytest.raises(OSError, match="No space left"):
+        write_layer(entries, Full())
+    assert threading.active_count() == threads
+
+
+def test_failing_content_ends_the_work() -> None:
+    def broken() -> io.BytesIO:
+        raise KeyboardInterrupt
+
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        written([of_bytes("a", bytes(3 * CHUNK)), Entry("b", size=1, content=broken)])
+    assert threading.active_count() == threads
