@@ -203,7 +203,9 @@ def test_a_failed_download_is_a_note_and_not_tried_again_for_twelve_hours(tmp_pa
     assert [note.split("Next try after ")[1] for note in notes] == [
         f"{each} UTC." for each in (first, first, first, second, second)
     ]
-    assert "run error: no such host" in notes[0]
+    assert "`trivy image --download-db-only` says why" in notes[0]
+    noted = (tmp_path / "cache" / "trivy" / "last-attempt.json").read_text()
+    assert "run error: no such host" in noted
 
 
 def test_a_cache_that_is_no_directory_is_unavailable(tmp_path: Path, trivy: Trivy) -> None:
