@@ -184,6 +184,7 @@ class _Member(io.RawIOBase):
         self._row = row
         self._inflate = isal_zlib.decompressobj(-15) if member.compress_type == zipfile.ZIP_DEFLATED else None
         self._tail = b""
+        self._left = member.file_size
         self._crc = 0
         self._state = hashlib.new(row.hash_.name) if row is not None and row.hash_ is not None else None
         self._held = bytearray()
@@ -219,6 +220,9 @@ class _Member(io.RawIOBase):
             except _INFLATE_ERROR as error:
                 raise self._archive.refused(f"is damaged at {self._member.filename}: {error}") from error
             self._tail = self._inflate.unconsumed_tail
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise self._archive.refused(f"holds more of {self._member.filename} than the size it gives")
         self._crc = isal_zlib.crc32(chunk, self._crc)
         if self._state is not None:
             self._state.update(chunk)

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from builder.errors import BuilderError
+from builder.layers.archive import open_archive
 from builder.layers.tar import Entry, Kind, write_layer
 from builder.layers.wheel import Environment, WheelInput, open_wheel
 
@@ -251,6 +252,7 @@ EXPECTED = {
     "script-leads-up": "wants a script named '../../evil'",
     "script-replaces-the-interpreter": "would replace /opt/venv/bin/python",
     "script-without-function": "names no function",
+    "size-lies": "has a RECORD by which demo/zeros has 1,048,576 bytes; it has 10",
 }
 
 
@@ -310,3 +312,10 @@ def test_damaged_wheel_is_refused_or_read_truly(make_wheel: MakeWheel, data: st.
 def test_entries_are_files_only(make_wheel: MakeWheel) -> None:
     with open_wheel(make_wheel(), Environment()) as entries:
         assert all(isinstance(entry, Entry) and entry.kind is Kind.FILE for entry in entries)
+
+
+def test_member_that_inflates_to_more_than_its_size_is_refused() -> None:
+    with open_archive(BAD / "size-lies.whl", "demo 1.0") as archive:
+        stream = archive.stream(archive.members["demo/zeros"])
+        with stream, pytest.raises(BuilderError, match="holds more of demo/zeros than the size it gives"):
+            stream.read()

@@ -96,6 +96,11 @@ def main() -> None:
     at = raw.index(b"demo/data.bin") + len("demo/data.bin") + 20
     raw[at] ^= 0xFF
     (HERE / "content-damaged.whl").write_bytes(raw)
+    write("size-lies", {**GOOD, "demo/zeros": bytes(1 << 20)})
+    raw = bytearray((HERE / "size-lies.whl").read_bytes())
+    at = raw.rindex(b"demo/zeros") - 46 + 24  # the size in the central directory
+    raw[at : at + 4] = (10).to_bytes(4, "little")
+    (HERE / "size-lies.whl").write_bytes(raw)
 
 
 if __name__ == "__main__":
