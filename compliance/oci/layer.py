@@ -56,7 +56,7 @@ class LayerStream(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """`size` bytes, fewer only at the end; all when negative. Raises InvalidInput for damaged or too much content."""
+        """`size` bytes, fewer only at the end; all when negative. Raises InvalidInput for damage or too much."""
         size = self._limit + 1 if size < 0 else size
         parts = []
         while size > 0:
