@@ -103,6 +103,8 @@ class Recipe(_Strict):
     `left_out` are packages that the others depend on but that the base does well without, each with
     the reason. `licences` says, by source package, what the packages' own copyright files do not say
     in a form that can be read by machine. `end_of_life` is the day from which nobody mends the base.
+    `cuda` makes a base for NVIDIA GPUs of it: the oldest CUDA version that a machine's driver must
+    support. Debian has no CUDA: its libraries come as wheels, the driver's from the machine.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")]
@@ -115,6 +117,7 @@ class Recipe(_Strict):
     working_dir: AbsolutePath
     user: User
     environment: dict[str, str] = Field(default_factory=dict)
+    cuda: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")] | None = None
     architectures: Annotated[tuple[Architecture, ...], AfterValidator(_some)]
     keyring: AbsolutePath
     archives: Annotated[tuple[Archive, ...], AfterValidator(_some)]

@@ -53,6 +53,11 @@ class BaseDefinition:
         return self.recipe.prefix
 
     @property
+    def cuda(self) -> str | None:
+        """The oldest CUDA version that a driver must support for images of the base; None where it has no use."""
+        return self.recipe.cuda
+
+    @property
     def architecture(self) -> str:
         return self.image.architecture
 
@@ -110,11 +115,12 @@ class BaseDefinition:
 def settings_of(recipe: Recipe, created: datetime) -> Settings:
     """The settings of a base's image config. The user is numeric, since a runtime that must not start
     root (`runAsNonRoot`) cannot look names up."""
+    environment = _cuda_environment(recipe.cuda) | recipe.environment
     return Settings(
         user=f"{recipe.user.uid}:{recipe.user.gid}",
         entrypoint=(),
         command=(),
-        environment=tuple(f"{name}={value}" for name, value in recipe.environment.items()),
+        environment=tuple(f"{name}={value}" for name, value in environment.items()),
         exposed_ports=(),
         labels=(
             ("org.opencontainers.image.title", recipe.name),
@@ -123,6 +129,18 @@ def settings_of(recipe: Recipe, created: datetime) -> Settings:
         ),
         working_dir=recipe.working_dir,
     )
+
+
+def _cuda_environment(version: str | None) -> dict[str, str]:
+    """What the NVIDIA container runtime reads from an image: which GPUs to give to it, which of the driver's
+    libraries to put into it (`compute` is CUDA, `utility` is NVML), and the oldest driver that will do."""
+    if version is None:
+        return {}
+    return {
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+        "NVIDIA_REQUIRE_CUDA": f"cuda>={version}",
+    }
 
 
 def debian_purl(name: str, version: str, architecture: str, os: OperatingSystem) -> str:

@@ -30,6 +30,7 @@ _SHORT_NAMES: Final = {
 }
 """The short names of the copyright format 1.0, in lower case, whose SPDX identifier is another."""
 
+_OWN_NAME: Final = re.compile(r"\bLicenseRef-[A-Za-z0-9.-]+")
 _GNU: Final = re.compile(r"(?P<family>[al]?gpl|gfdl)-(?P<version>[0-9](?:\.[0-9])?)(?:\.0)?(?P<later>\+?)")
 
 
@@ -64,13 +65,24 @@ def spdx(synopsis: str) -> str | None:
     if any(word is None for word in translated):
         return None
     expression = " ".join(str(word) for word in translated)
+    try:
+        return spelled(expression)
+    except ValueError:
+        return None
+
+
+def spelled(expression: str) -> str:
+    """An SPDX expression in SPDX's own spelling. Names of one's own (`LicenseRef-…`) are part of SPDX.
+
+    Raises ValueError that says what is wrong with it.
+    """
     known = get_spdx_licensing()
     try:
-        parsed = known.parse(expression)
-    except ExpressionError:
-        return None
-    unknown = {key for key in known.unknown_license_keys(parsed) if not key.startswith("LicenseRef-")}
-    return None if unknown else str(parsed)
+        if known.parse(_OWN_NAME.sub("MIT", expression), validate=True, strict=True) is None:
+            raise ValueError("it is empty")
+    except ExpressionError as error:
+        raise ValueError(str(error)) from error
+    return str(known.parse(expression))
 
 
 def _identifier(short_name: str) -> str | None:
