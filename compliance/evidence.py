@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from compliance.inventory import Base, Inventory, ModelFile, Origin, Settings
+from compliance.inventory import Base, Inventory, Layer, ModelFile, Origin, PrivilegedFile, Settings
 from compliance.oci.digest import Digest
 
 
@@ -41,7 +41,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Vulnerability:
-    """One known vulnerability in one installed package. `fixed` holds the versions that mend it, lowest first."""
+    """One known vulnerability in one installed package. `fixed` holds the versions that mend it, lowest first.
+
+    `cvss` is the highest base score that a source gives. `epss` is the probability, 0 to 1, of being exploited
+    within 30 days, and `known_exploited` whether it is listed as being exploited; both are None where no data
+    says. `first_seen` is when whoever judges first met the vulnerability in this package.
+    """
 
     id: str
     purl: str
@@ -54,6 +59,10 @@ class Vulnerability:
     aliases: tuple[str, ...] = ()
     published: datetime | None = None
     url: str | None = None
+    cvss: float | None = None
+    epss: float | None = None
+    known_exploited: bool | None = None
+    first_seen: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +99,19 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class LockedPackage:
-    """A package as the lock pins it. `index` is the index it was resolved from, `url` the artifact."""
+    """A package as the lock pins it. `index` is the index it was resolved from, `url` the artifact.
+
+    `upload_time` is when the artifact was put on the index, `yanked` whether its index had withdrawn it when it
+    was locked; both are None where that is not known.
+    """
 
     name: str
     version: str
     sha256: str | None
     url: str | None
     index: str | None
+    upload_time: datetime | None = None
+    yanked: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +125,40 @@ class Lock:
 @dataclass(frozen=True, slots=True)
 class Sbom:
     """The SBOM that came with the image. `missing` and `extra` are purls that the bytes and the claim disagree on:
-    in the image but not claimed, claimed but not in the image."""
+    in the image but not claimed, claimed but not in the image. `key` is the name of the key that signed it."""
 
     digest: Digest
     format: str
     components: int
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildStep:
+    """A command that ran inside the image while it was built. `network` is whether it could reach any."""
+
+    command: str
+    network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltSdist:
+    """A package that was built from source instead of taken as a wheel. `sha256` is of the source archive."""
+
+    name: str
+    version: str
+    sha256: str | None = None
+    network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """How the image was built, in the words of its verified provenance: what ran, and what was compiled."""
+
+    steps: tuple[BuildStep, ...] = ()
+    sdists: tuple[BuiltSdist, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +185,6 @@ class Evidence:
     models: tuple[ModelFile, ...] | Absent
     sbom: Sbom | Absent
     provenance: Provenance | Absent
+    layers: tuple[Layer, ...] | Absent = Absent("the layers of the image are not known")
+    privileged: tuple[PrivilegedFile, ...] | Absent = Absent("the files of the image were not read")
+    build: Build | Absent = Absent("nothing says how the image was built")

@@ -71,6 +71,37 @@ class ModelFile:
     unsafe: str | None = None
 
 
+class Privilege(StrEnum):
+    """What lets a file act as somebody else than who runs it."""
+
+    SETUID = "setuid"
+    SETGID = "setgid"
+    CAPABILITIES = "capabilities"
+
+
+@dataclass(frozen=True, slots=True)
+class PrivilegedFile:
+    """A file that gives whoever runs it more rights than he has. `owner` and `group` are numbers."""
+
+    path: str
+    privileges: tuple[Privilege, ...]
+    origin: Origin
+    owner: int = 0
+    group: int = 0
+    layer: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of an image, as its manifest and config have it. `size` is of the blob, in bytes."""
+
+    diff_id: Digest
+    digest: Digest
+    size: int
+    origin: Origin | None = None
+    created_by: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the image config makes a runtime do. `user` is as written: a name, a number, `uid:gid` or empty."""
@@ -107,10 +138,14 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A curated base image, as its folder in base-images/ describes it. `diff_ids` are its layers."""
+    """A curated base image, as its folder in base-images/ describes it. `diff_ids` are its layers.
+
+    `created` is the state of the archives that it was made from.
+    """
 
     name: str
     digest: Digest
     diff_ids: tuple[Digest, ...]
     owner: str
     end_of_life: datetime
+    created: datetime | None = None

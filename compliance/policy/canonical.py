@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
@@ -18,6 +19,8 @@ from typing import Any, Final, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from compliance.errors import InvalidInput
+from compliance.evidence import LockedPackage, Vulnerability
+from compliance.inventory import Package
 from compliance.oci.digest import Digest
 
 T = TypeVar("T")
@@ -30,11 +33,7 @@ def canonical_json(value: Any) -> bytes:
 
     Raises TypeError for anything that is not built of dataclasses, tuples, text, numbers, times and None.
     """
-    return _dump(_plain(value))
-
-
-def _dump(data: Any, *, sort: bool = False) -> bytes:
-    return json.dumps(data, separators=(",", ":"), sort_keys=sort, allow_nan=False).encode("ascii")
+    return _written(value).encode("ascii")
 
 
 def digest_of(value: Any) -> Digest:
@@ -52,7 +51,7 @@ def from_canonical_json(raw: bytes, kind: type[T]) -> T:
     try:
         data = json.loads(raw)
         value = _adapter(kind).validate_python(data)
-        faithful = _dump(_plain(value)) == _dump(data, sort=True)
+        faithful = _written(value) == json.dumps(data, separators=(",", ":"), sort_keys=True, allow_nan=False)
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidInput(f"not a stored {name}: {_first_problem(error)}") from error
     if not faithful:
@@ -73,7 +72,7 @@ def _adapter(kind: type[T]) -> TypeAdapter[T]:
     return _ADAPTERS[kind]
 
 
-def _plain(value: Any) -> Any:
+def _written(value: Any) -> str:
     kind = type(value)
     write = _WRITERS.get(kind)
     if write is None:
@@ -81,27 +80,33 @@ def _plain(value: Any) -> Any:
     return write(value)
 
 
-def _writer(kind: type[Any]) -> Callable[[Any], Any]:
-    """What turns a value of a dataclass or an enumeration into JSON data."""
+def _writer(kind: type[Any]) -> Callable[[Any], str]:
+    """What writes a value of a dataclass or an enumeration."""
     if issubclass(kind, Enum):
-        return attrgetter("value")
+        return lambda value: _text(value.value)
     if dataclasses.is_dataclass(kind):
-        members = [(field.name, attrgetter(field.name), field.default) for field in dataclasses.fields(kind)]
-        return functools.partial(_object, sorted(members))
+        members = sorted(
+            (field.name, f"{_text(field.name)}:", attrgetter(field.name), field.default)
+            for field in dataclasses.fields(kind)
+        )
+        write = functools.partial(_object, [member[1:] for member in members])
+        return functools.lru_cache(maxsize=_KEPT)(write) if kind in _RECURRING else write
     raise TypeError(f"{kind.__name__} has no canonical form")
 
 
-def _object(members: list[tuple[str, Callable[[Any], Any], Any]], value: Any) -> dict[str, Any]:
-    result = {}
+def _object(members: list[tuple[str, Callable[[Any], Any], Any]], value: Any) -> str:
+    parts = []
     for name, get, default in members:
         item = get(value)
         if item is not default and item != default:
-            result[name] = item if type(item) is str else _plain(item)
-    return result
+            parts.append(name + _written(item))
+    return "{" + ",".join(parts) + "}"
 
 
-def _as_is(value: Any) -> Any:
-    return value
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} has no canonical form")
+    return repr(int(value)) if value.is_integer() else repr(value)  # 9.0 equals 9, so both are written alike
 
 
 def in_utc(value: datetime) -> datetime:
@@ -114,12 +119,20 @@ def in_utc(value: datetime) -> datetime:
         return value
 
 
-_WRITERS: Final[dict[type, Callable[[Any], Any]]] = {
-    str: _as_is,
-    type(None): _as_is,
-    int: _as_is,
-    bool: _as_is,
-    Digest: str,
-    tuple: lambda value: [_plain(item) for item in value],
-    datetime: lambda value: in_utc(value).isoformat(),
+_text: Final = json.encoder.encode_basestring_ascii
+
+_RECURRING: Final = frozenset({Package, LockedPackage, Vulnerability})
+"""What is the same in image after image, so that its text is kept."""
+
+_KEPT: Final = 1 << 16
+
+_WRITERS: Final[dict[type, Callable[[Any], str]]] = {
+    str: _text,
+    type(None): lambda value: "null",  # noqa: ARG005 - the table's signature
+    int: repr,
+    bool: lambda value: "true" if value else "false",
+    float: _number,
+    Digest: _text,
+    tuple: lambda value: "[" + ",".join([_written(item) for item in value]) + "]",
+    datetime: lambda value: _text(in_utc(value).isoformat()),
 }
