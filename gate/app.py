@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ from gate.service import Service
 from gate.settings import Settings
 from gate.store import Store
 from gate.upstream import Upstream
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -62,7 +65,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             now=_now,
         )
         judges = stack.enter_context(
-            closing(Judges(admission, threads=settings.judges, patience=settings.patience))
+            closing(
+                Judges(admission.judge, admission.publish, threads=settings.judges, patience=settings.patience)
+            )
         )
         # The databases are looked for now, so that the first push does not wait for a download.
         warming = asyncio.create_task(asyncio.to_thread(admission.problems))
@@ -111,7 +116,8 @@ def make_app(service: Service) -> FastAPI:
     return app
 
 
-async def _on_unavailable(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+async def _on_unavailable(request: Request, error: Exception) -> Response:
+    log.warning("%s %s: %s", request.method, request.url.path, error)
     return of_fault(Fault(503, Code.UNAVAILABLE, f"{error}; nothing was admitted"))
 
 

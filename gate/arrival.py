@@ -24,6 +24,9 @@ from gate.errors import Code, Fault, malformed
 MAX_BYTES: Final = 4 << 20
 """The largest manifest taken, in bytes; the distribution specification asks for at least this."""
 
+MAX_ENTRIES: Final = 1000
+"""Layers of an image, or manifests of an index; runtimes give up far below."""
+
 LAYER_TYPES: Final = frozenset(
     {
         OCI_LAYER_TAR,
@@ -69,7 +72,10 @@ def receive(repository: str, target: str, user: str, raw: bytes, media_type: str
         document = parse_manifest(raw, media_type)
     except InvalidInput as error:
         raise malformed(error.message) from error
-    if isinstance(document, Index) and not document.manifests:
+    entries = document.manifests if isinstance(document, Index) else document.layers
+    if len(entries) > MAX_ENTRIES:
+        raise malformed(f"the manifest names {len(entries):,} things, and at most {MAX_ENTRIES:,} are looked at")
+    if isinstance(document, Index) and not entries:
         raise malformed("the index names no manifest, so there is nothing to judge")
     return Push(repository, None if ":" in target else target, user, raw, digest, document)
 

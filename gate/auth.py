@@ -64,36 +64,46 @@ class Authentication:
                 f"there is no user in {path}", remedy=f"Add one: mlgate user add NAME --role push --users {path}"
             )
 
-    def check(self, authorization: str | None) -> User:
-        """The user that an `Authorization` header proves. Raises the 401 answer otherwise. May take 0.2 s."""
+    def remembered(self, authorization: str | None) -> User | None:
+        """The user that an `Authorization` header proves, if that was found out lately. Takes no time."""
         given = _decode(authorization)
         if given is None:
-            raise Fault(401, Code.UNAUTHORIZED, "a user name and password are needed", headers=_CHALLENGE)
+            return None
         name, password = given
         self._read()
         account = self._accounts.get(name)
-        if not self._is_right(name, password, account) or account is None:
-            raise Fault(401, Code.UNAUTHORIZED, "the user name or password is wrong", headers=_CHALLENGE)
+        with self._lock:
+            seen = self._remembered.get(self._mark(name, password))
+        if account is None or seen is None or seen[0] != account.bcrypt or seen[1] <= time.monotonic():
+            return None
         return User(name, account.role)
 
-    def _is_right(self, name: str, password: bytes, account: Account | None) -> bool:
-        if len(password) > MAX_PASSWORD:
-            return False
-        mark = hmac.new(self._key, name.encode() + b"\0" + password, hashlib.sha256).digest()
-        now = time.monotonic()
-        with self._lock:
-            seen = self._remembered.get(mark)
-        if account is not None and seen is not None and seen[0] == account.bcrypt and seen[1] > now:
-            return True
+    def check(self, authorization: str | None) -> User:
+        """The user that an `Authorization` header proves. Raises the 401 answer otherwise. May take 0.3 s."""
+        given = _decode(authorization)
+        if given is None:
+            raise Fault(401, Code.UNAUTHORIZED, "a user name and password are needed", headers=_CHALLENGE)
+        user = self.remembered(authorization)
+        if user is not None:
+            return user
+        name, password = given
+        account = self._accounts.get(name)
         # An unknown name takes as long as a wrong password, so that names cannot be told apart by time.
         expected = self._decoy if account is None else account.bcrypt.encode()
-        if not bcrypt.checkpw(password, expected) or account is None:
-            return False
+        right = len(password) <= MAX_PASSWORD and bcrypt.checkpw(password, expected)
+        if not right or account is None:
+            raise Fault(401, Code.UNAUTHORIZED, "the user name or password is wrong", headers=_CHALLENGE)
         with self._lock:
-            self._remembered[mark] = (account.bcrypt, now + _REMEMBERED_SECONDS)
+            self._remembered[self._mark(name, password)] = (
+                account.bcrypt,
+                time.monotonic() + _REMEMBERED_SECONDS,
+            )
             while len(self._remembered) > _REMEMBERED:
                 self._remembered.popitem(last=False)
-        return True
+        return User(name, account.role)
+
+    def _mark(self, name: str, password: bytes) -> bytes:
+        return hmac.new(self._key, name.encode() + b"\0" + password, hashlib.sha256).digest()
 
     def _read(self) -> None:
         try:

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from compliance.oci.digest import Digest
-from gate.admission import Admission, Ruling
+from gate.admission import Ruling
 from gate.arrival import Push
 from gate.errors import Code, Fault
 
+PUBLISHERS: Final = 4
+
 
 class Judges:
-    """Worker threads for `Admission`. `patience` is how long a client is kept waiting, in seconds."""
+    """Worker threads for what `Admission` does. `patience` is how long a client is kept waiting, in seconds."""
 
-    def __init__(self, admission: Admission, *, threads: int, patience: float) -> None:
-        self._admission = admission
+    def __init__(
+        self,
+        judge: Callable[[Push], Ruling],
+        publish: Callable[[Push, Ruling], None],
+        *,
+        threads: int,
+        patience: float,
+    ) -> None:
+        self._judge = judge
+        self._publish = publish
         self._patience = patience
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="judge")
+        self._publishers = ThreadPoolExecutor(PUBLISHERS, thread_name_prefix="publisher")
         self._under_way: dict[tuple[str, Digest, str], asyncio.Future[Ruling]] = {}
 
     def close(self) -> None:
-        """Drop what waits, and wait for what is being judged."""
+        """Drop what waits, and wait for what is being judged or published."""
         self._threads.shutdown(cancel_futures=True)
+        self._publishers.shutdown()
 
     async def ruling(self, push: Push) -> Ruling:
         """The ruling on a push, or the one already being worked on for the same manifest.
@@ -32,7 +46,7 @@ class Judges:
         key = (push.repository, push.digest, push.document.media_type)
         work = self._under_way.get(key)
         if work is None:
-            work = asyncio.get_running_loop().run_in_executor(self._threads, self._admission.judge, push)
+            work = asyncio.get_running_loop().run_in_executor(self._threads, self._judge, push)
             self._under_way[key] = work
             work.add_done_callback(lambda done: self._forget(key, done))
         try:
@@ -43,9 +57,8 @@ class Judges:
 
     async def publish(self, push: Push, ruling: Ruling) -> None:
         """Publish, whether or not the client stays for it."""
-        await asyncio.shield(
-            asyncio.get_running_loop().run_in_executor(None, self._admission.publish, push, ruling)
-        )
+        loop = asyncio.get_running_loop()
+        await asyncio.shield(loop.run_in_executor(self._publishers, self._publish, push, ruling))
 
     def _forget(self, key: tuple[str, Digest, str], done: asyncio.Future[Ruling]) -> None:
         del self._under_way[key]

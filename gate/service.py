@@ -41,7 +41,11 @@ TheService = Annotated[Service, Depends(_service)]
 
 
 async def _puller(request: Request, service: TheService) -> User:
-    return await asyncio.to_thread(service.authentication.check, request.headers.get("Authorization"))
+    authorization = request.headers.get("Authorization")
+    user = service.authentication.remembered(authorization)
+    if user is not None:
+        return user
+    return await asyncio.to_thread(service.authentication.check, authorization)
 
 
 TheUser = Annotated[User, Depends(_puller)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Self
@@ -31,6 +32,9 @@ _PASSED_BACK: Final = (
     "ETag",
     "Range",
 )
+
+
+log = logging.getLogger(__name__)
 
 
 class Upstream:
@@ -90,6 +94,7 @@ class Upstream:
             async with self._send(method, url, scope, headers or {}, body) as response:
                 yield response
         except (aiohttp.ClientError, TimeoutError, Unavailable) as error:
+            log.warning("the registry does not answer %s %s: %s", method, path, error or type(error).__name__)
             raise upstream_down() from error
 
     @asynccontextmanager

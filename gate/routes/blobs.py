@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from compliance.oci.reference import is_repository
 from gate.answers import VERSION, Passed
 from gate.errors import Code, Fault
 from gate.service import MAY_PUSH, Service, TheDigest, TheRepository, TheService, TheUser, sha256_digest
@@ -17,6 +19,9 @@ from gate.users import Role
 router = APIRouter()
 
 _UPLOADS: Final = "/v2/{name:path}/blobs/uploads/"
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~=+-]*")
+"""What an upload may be called: nothing that could lead to another path of the registry."""
+
 _SESSION: Final = "/v2/{name:path}/blobs/uploads/{session}"
 
 
@@ -32,6 +37,8 @@ async def start_upload(repository: TheRepository, service: TheService, request: 
     path = f"/v2/{repository}/blobs/uploads/"
     scope = _scope(repository)
     if "from" in parameters:
+        if not is_repository(parameters["from"]):
+            raise Fault(400, Code.NAME_INVALID, f"not a repository name: {parameters['from']!r}")
         scope += f" repository:{parameters['from']}:pull"
     headers = {} if whole else passed_on(request.headers)
     async with service.upstream.request(
@@ -53,6 +60,8 @@ async def upload(
     request: Request,
 ) -> Response:
     """One step of an upload: more bytes, the end, a question how far it got, or giving up."""
+    if not _PLAIN.fullmatch(session):
+        raise Fault(404, Code.BLOB_UPLOAD_UNKNOWN, "there is no such upload")
     path = f"/v2/{repository}/blobs/uploads/{session}"
     if request.method == "PUT":
         sha256_digest(request.query_params.get("digest", ""))
@@ -99,7 +108,7 @@ async def _require_in_order(service: Service, request: Request, repository: str,
     ) as upstream:
         headers = passed_back(upstream)
         if upstream.status != 204:
-            raise Fault(404, Code.BLOB_UPLOAD_INVALID, "there is no such upload")
+            raise Fault(404, Code.BLOB_UPLOAD_UNKNOWN, "there is no such upload")
     # An empty session answers `0-0`, as one of a single byte does; a chunk may then start at either.
     end = int(headers.get("Range", "0-0").rpartition("-")[2])
     start = request.headers["Content-Range"].removeprefix("bytes ").partition("-")[0]

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from compliance.attest.keys import generate_key
+from compliance.errors import InvalidInput, Unavailable
+from gate.rulebook import Rulebook
+
+POLICY = """\
+name: any
+rules:
+  - {id: not-root, check: non-root, effect: deny, why: Because., fix: Mend it.}
+"""
+
+
+@pytest.fixture
+def rulebook(tmp_path):
+    for name in ("policies", "bases", "keys"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "policies" / "any.yaml").write_text(POLICY)
+    return Rulebook(
+        policies=tmp_path / "policies",
+        bases=tmp_path / "bases",
+        keys=tmp_path / "keys",
+        cache=tmp_path / "cache",
+        trivy=tmp_path / "no-trivy",
+        now=lambda: datetime(2026, 11, 22, tzinfo=UTC),
+    )
+
+
+def test_what_did_not_change_is_not_read_again(rulebook):
+    assert rulebook.current().policies is rulebook.current().policies
+
+
+def test_a_changed_policy_counts_from_the_next_push(rulebook, tmp_path):
+    before = rulebook.current()
+    (tmp_path / "policies" / "any.yaml").write_text(POLICY.replace("Because.", "For another reason."))
+    after = rulebook.current()
+    assert before.policies.digest != after.policies.digest
+    assert before.inputs != after.inputs
+
+
+def test_a_new_waiver_or_key_changes_what_verdicts_depend_on(rulebook, tmp_path):
+    before = rulebook.current().inputs
+    generate_key(tmp_path / "key.pem", tmp_path / "keys" / "ci.pem")
+    assert rulebook.current().inputs != before
+
+
+def test_a_directory_that_is_missing_keeps_the_gate_from_starting(rulebook, tmp_path):
+    (tmp_path / "keys").rmdir()
+    with pytest.raises(InvalidInput, match="keys"):
+        rulebook.check()
+
+
+def test_a_missing_scanner_is_a_reason_and_no_error(rulebook):
+    scanner = rulebook.current().scanner
+    assert isinstance(scanner, Unavailable)
+    assert "no-trivy" in scanner.message
