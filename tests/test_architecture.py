@@ -37,7 +37,7 @@ FILES = {
 PURE_LIBRARIES = {
     *("__future__", "collections", "contextlib", "dataclasses", "datetime", "difflib", "enum", "fnmatch"),
     *("functools", "hashlib", "inspect", "itertools", "json", "math", "operator", "re", "string", "textwrap"),
-    *("types", "typing", "unicodedata", "urllib.parse"),
+    *("html", "types", "typing", "unicodedata", "urllib.parse", "xml.etree.ElementTree"),
     *("boolean", "debian.debian_support", "license_expression", "packageurl", "packaging", "pydantic", "rich"),
 }
 PURE_NEIGHBOURS = {
