@@ -20,6 +20,7 @@ from builder.spec import Spec, find_spec, read_spec
 from builder.state import State
 from builder.workshop import Workshop
 from compliance.bases import BaseDefinition
+from compliance.evidence import Evidence
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
 from compliance.policy.decision import Decision, Verdict
@@ -97,20 +98,26 @@ def build(project: Project, workshop: Workshop) -> BuiltProject:
 
 def check(project: Project, workshop: Workshop) -> Decision:
     """The verdict on the image as last built, or on the lock when something has changed since."""
+    return evaluate(workshop.policies, known(project, workshop), workshop.at)
+
+
+def known(project: Project, workshop: Workshop) -> Evidence:
+    """What is known of the image as last built, or of the lock when something has changed since."""
     lock = settle_lock(project, workshop)
     if project.state.built_from == _inputs(project, workshop, lock):
-        return _judge_image(project, workshop, _build(project, workshop, lock))
-    return _judge_lock(project, workshop, lock)
+        return _known_of_image(project, workshop, _build(project, workshop, lock))
+    return _known_of_lock(project, workshop, lock)
 
 
 def everything(project: Project, workshop: Workshop) -> Decision:
     """Lock, judge the lock, and when that does not refuse: build, and judge the image."""
     lock = settle_lock(project, workshop)
     if project.state.built_from != _inputs(project, workshop, lock):
-        early = _judge_lock(project, workshop, lock)
+        early = evaluate(workshop.policies, _known_of_lock(project, workshop, lock), workshop.at)
         if early.verdict is not Verdict.ADMITTED:
             return early
-    return _judge_image(project, workshop, _build(project, workshop, lock))
+    image = _known_of_image(project, workshop, _build(project, workshop, lock))
+    return evaluate(workshop.policies, image, workshop.at)
 
 
 def _build(project: Project, workshop: Workshop, lock: LockFile) -> BuiltProject:
@@ -139,9 +146,9 @@ def _build(project: Project, workshop: Workshop, lock: LockFile) -> BuiltProject
     return BuiltProject(project.spec.image, lock, layout, image, evidence)
 
 
-def _judge_lock(project: Project, workshop: Workshop, lock: LockFile) -> Decision:
+def _known_of_lock(project: Project, workshop: Workshop, lock: LockFile) -> Evidence:
     workshop.progress.step(f"judging the lock: {len(lock.wheels)} packages, nothing downloaded")
-    evidence = lock_evidence(
+    return lock_evidence(
         project.spec,
         workshop.base(project.spec.base),
         lock,
@@ -149,12 +156,11 @@ def _judge_lock(project: Project, workshop: Workshop, lock: LockFile) -> Decisio
         _read_app(project, workshop),
         workshop,
     )
-    return evaluate(workshop.policies, evidence, workshop.now)
 
 
-def _judge_image(project: Project, workshop: Workshop, built: BuiltProject) -> Decision:
+def _known_of_image(project: Project, workshop: Workshop, built: BuiltProject) -> Evidence:
     workshop.progress.step(f"judging the image: {len(built.image.manifest.layers)} layers")
-    evidence = image_evidence(
+    return image_evidence(
         project.spec,
         workshop.base(project.spec.base),
         built.lock,
@@ -163,7 +169,6 @@ def _judge_image(project: Project, workshop: Workshop, built: BuiltProject) -> D
         _read_app(project, workshop),
         workshop,
     )
-    return evaluate(workshop.policies, evidence, workshop.now)
 
 
 def _read_app(project: Project, workshop: Workshop) -> AppReading:

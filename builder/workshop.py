@@ -21,12 +21,15 @@ ARCHITECTURE: Final = "amd64"
 
 
 class Workshop:
-    """Settings turned into tools. `now` is the time at which everything in this run is judged."""
+    """Settings turned into tools. `at` is the time as of which this run judges: `now`, unless told otherwise."""
 
-    def __init__(self, settings: Settings, progress: Progress, *, now: datetime) -> None:
+    def __init__(
+        self, settings: Settings, progress: Progress, *, now: datetime, at: datetime | None = None
+    ) -> None:
         self.settings = settings
         self.progress = progress
         self.now = now
+        self.at = now if at is None else at
 
     @cached_property
     def cache(self) -> Cache:

@@ -33,6 +33,7 @@ p { margin: .25rem 0 .75rem; }
 .group { background: var(--paper); border: 1px solid var(--line); border-left-width: .3rem; border-radius: .4rem;
   margin: .6rem 0; padding: .6rem .8rem; }
 .group h4 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
+.group h4 .soft { font-weight: 400; }
 .group ul { margin: .3rem 0; padding-left: 1.2rem; overflow-wrap: anywhere; }
 .do { margin: .4rem 0 0; overflow-wrap: anywhere; } .do strong { color: var(--good); }
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; color: var(--soft); }
