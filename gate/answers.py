@@ -69,8 +69,10 @@ class Passed(Response):
                 await self._stream(upstream, scope, receive, send)
         except Fault as fault:
             if self._started:
-                # Half a blob went out: only a broken connection tells the client that it is not whole.
-                raise ConnectionAbortedError(fault.message) from fault
+                # Half a blob went out. An answer that is not completed makes the server cut the connection,
+                # and only that tells the client that it does not have all of it.
+                log.warning("%s %s broke off: %s", scope["method"], scope["path"], fault)
+                return
             await of_fault(fault)(scope, receive, send)
 
     async def _stream(self, upstream: aiohttp.ClientResponse, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
@@ -18,33 +22,62 @@ GRACE_SECONDS: Final = 30
 log = logging.getLogger(__name__)
 
 
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling, which would end the process before the gate's parts are closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop(self) -> None:
+        """Finish what is being answered, for up to GRACE_SECONDS; asked twice, at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
 async def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM. Raises InvalidInput or Unavailable when the gate cannot start."""
-    listening = _listen(settings)
-    with listening:
-        port = listening.getsockname()[1]
-        async with open_service(settings) as service:
-            config = uvicorn.Config(
-                make_app(service),
-                lifespan="off",
-                ws="none",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=GRACE_SECONDS,
-                ssl_certfile=settings.tls_certificate,
-                ssl_keyfile=settings.tls_key,
+    with _listen(settings) as listening:
+        starting = asyncio.create_task(_serve(settings, listening))
+        try:
+            _on_signals(starting.cancel)
+            await starting
+        except asyncio.CancelledError:
+            log.info("stopped while starting")
+
+
+def _on_signals(stop: Callable[[], object]) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(each, stop)
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> None:
+    port = listening.getsockname()[1]
+    async with open_service(settings) as service:
+        config = uvicorn.Config(
+            make_app(service),
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            ssl_certfile=settings.tls_certificate,
+            ssl_keyfile=settings.tls_key,
+        )
+        # Clients that try TLS first would be a warning each time.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        scheme = "https" if settings.tls_certificate else "http"
+        name = settings.listen.rpartition(":")[0]
+        log.info("listening on %s://%s:%s, registry at %s", scheme, name, port, service.upstream.url)
+        if scheme == "http" and not is_loopback(settings.listen):
+            log.warning(
+                "passwords cross the network in plain text unless something in front of the gate speaks TLS"
             )
-            # Clients that try TLS first would be a warning each time.
-            logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-            scheme = "https" if settings.tls_certificate else "http"
-            log.info("listening on %s://%s:%s, registry at %s", scheme, settings.host, port, service.upstream.url)
-            if scheme == "http" and not is_loopback(settings.listen):
-                log.warning(
-                    "passwords cross the network in plain text unless something in front of the gate speaks TLS"
-                )
-            await uvicorn.Server(config).serve(sockets=[listening])
+        server = _Server(config)
+        _on_signals(server.stop)
+        await server.serve(sockets=[listening])
 
 
 def _listen(settings: Settings) -> socket.socket:

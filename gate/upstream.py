@@ -94,7 +94,7 @@ class Upstream:
             async with self._send(method, url, scope, headers or {}, body) as response:
                 yield response
         except (aiohttp.ClientError, TimeoutError, Unavailable) as error:
-            log.warning("the registry does not answer %s %s: %s", method, path, error or type(error).__name__)
+            log.warning("%s %s to the registry did not complete: %s", method, path, error or type(error).__name__)
             raise upstream_down() from error
 
     @asynccontextmanager

@@ -190,21 +190,24 @@ class RunningGate:
             stderr=self._log,
         )
         deadline = time.monotonic() + START_SECONDS
-        while (found := re.search(r"listening on http://127\.0\.0\.1:(\d+)", self.log)) is None:
+        while (found := re.search(r"listening on https?://127\.0\.0\.1:(\d+)", self.log)) is None:
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
             time.sleep(0.05)
         self.port = int(found[1])
         return self
 
-    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int | None:
+        """Stop the gate; returns its exit code, None when it did not run."""
+        status = None
         if self.process is not None:
             self.process.send_signal(how)
-            self.process.wait(timeout=60)
+            status = self.process.wait(timeout=60)
             self.process = None
         if self._log is not None:
             self._log.close()
             self._log = None
+        return status
 
 
 StartGate = Callable[..., RunningGate]
