@@ -22,13 +22,15 @@ def fetch_debs(
     progress: Progress,
     *,
     workers: int,
+    relock: str | None = None,
 ) -> Mapping[str, Path]:
     """The files of the packages, by sha256, each with the hash and size that is locked.
 
     Mirrors keep only what is current. The snapshot archive keeps everything that ever was; it is asked
     for the state at `created` where a mirror no longer has what is locked. Raises FetchError when
-    neither has a package.
+    neither has a package; `relock` is the command that locks anew, where it is not the base's.
     """
+    relock = relock or f"mlbuild base lock {recipe.name}"
     mirrors = {archive.name: archive.mirror for archive in recipe.archives}
     try:
         return fetch([_artifact(package, mirrors) for package in packages], cache, progress, workers=workers)
@@ -39,13 +41,13 @@ def fetch_debs(
     found: dict[str, Path] = {}
     for package in packages:
         found[package.sha256] = cache.get(Digest(f"sha256:{package.sha256}")) or _fetch_one(
-            package, (mirrors, snapshots), recipe, cache, progress
+            package, (mirrors, snapshots), relock, cache, progress
         )
     return found
 
 
 def _fetch_one(
-    package: LockedDeb, places: Sequence[Mapping[str, str]], recipe: Recipe, cache: Cache, progress: Progress
+    package: LockedDeb, places: Sequence[Mapping[str, str]], relock: str, cache: Cache, progress: Progress
 ) -> Path:
     failures = []
     for roots in places:
@@ -54,8 +56,8 @@ def _fetch_one(
         except FetchError as error:
             failures.append(error.message)
     raise FetchError(
-        f"{package.name} {package.version} for the base {recipe.name} cannot be had: {'; '.join(failures)}",
-        remedy=f"Try again later, or lock what is current: mlbuild base lock {recipe.name}",
+        f"the Debian package {package.name} {package.version} cannot be had: {'; '.join(failures)}",
+        remedy=f"Try again later, or lock what is current: {relock}",
     )
 
 

@@ -104,12 +104,13 @@ def write_base_layer(
     Raises BuilderError when a file is not the package that the lock names, or packages do not fit together.
     """
     with tempfile.TemporaryDirectory(prefix="mlbuild-base-") as scratch:
-        unpacked = [(package, _read(package, debs[package.sha256], Path(scratch))) for package in packages]
+        unpacked = [(package, read_locked(package, debs[package.sha256], Path(scratch))) for package in packages]
         entries = root_filesystem(recipe, unpacked)
         return write_layer(entries, blob, mtime=int(created.timestamp()), compression=COMPRESSION)
 
 
-def _read(package: LockedDeb, path: Path, scratch: Path) -> Deb:
+def read_locked(package: LockedDeb, path: Path, scratch: Path) -> Deb:
+    """The package at `path`, which must be the one that is locked. Raises BuilderError as read_deb does."""
     deb = read_deb(path, scratch)
     control = Deb822(deb.control)
     for field, locked in (
@@ -120,7 +121,7 @@ def _read(package: LockedDeb, path: Path, scratch: Path) -> Deb:
         if control.get(field) != locked:
             raise BuilderError(
                 f"the file locked as {package.name} {package.version} says its {field} is {control.get(field)!r}",
-                remedy="Lock the base again.",
+                remedy="Lock again.",
             )
     return deb
 

@@ -58,7 +58,7 @@ def lock_base(
     for architecture, packages in chosen.items():
         debs = fetch_debs(recipe, packages, created, cache, progress, workers=workers)
         progress.step(f"Extract {len(packages)} Debian packages for {architecture}")
-        contents[architecture] = (_licensed(curated, packages, debs, progress), debs)
+        contents[architecture] = (licensed(curated, packages, debs, progress), debs)
     before = _previous(directory)
     images = () if before is None else _images(recipe, contents, before.created, cache)
     if before is not None and _still(before, images):
@@ -126,10 +126,11 @@ def _still(before: BaseLock, images: Sequence[LockedImage]) -> bool:
 
 def _resolved(recipe: Recipe, architecture: str) -> tuple[LockedDeb, ...]:
     packages = resolve(recipe, architecture)
-    return tuple(_locked(package, dependencies(package, packages)) for package in packages)
+    return tuple(locked_deb(package, dependencies(package, packages)) for package in packages)
 
 
-def _locked(package: ResolvedDeb, depends: tuple[str, ...]) -> LockedDeb:
+def locked_deb(package: ResolvedDeb, depends: tuple[str, ...]) -> LockedDeb:
+    """A resolved package as a lock pins it, its licence still open."""
     return LockedDeb(
         name=package.name,
         version=package.version,
@@ -144,7 +145,7 @@ def _locked(package: ResolvedDeb, depends: tuple[str, ...]) -> LockedDeb:
     )
 
 
-def _licensed(
+def licensed(
     curated: Mapping[str, str], packages: Sequence[LockedDeb], debs: Mapping[str, Path], progress: Progress
 ) -> tuple[LockedDeb, ...]:
     """The packages with their licences: as the recipe says for package or source, else as they say themselves."""

@@ -3,6 +3,9 @@
 apt works on directories of its own and is told that the packages a recipe leaves out are installed, so
 it neither reads nor changes anything of the machine. It needs no root. The versions are apt's candidates
 over all suites of the recipe, so a security suite wins where it has the newer version.
+
+What is to lie on a base is resolved the same way, with the base's own packages installed and held: they
+satisfy whoever depends on them, and none is changed.
 """
 
 from __future__ import annotations
@@ -11,19 +14,36 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from debian.deb822 import Packages, PkgRelation
+from debian.deb822 import Deb822, Packages, PkgRelation
 
+from builder.bases.security import security_versions
 from builder.errors import BuilderError
 from compliance.base_files import Recipe
+from compliance.document import nearest
 from compliance.errors import Unavailable
 
+FOR_SCRIPTS: Final = frozenset(
+    {"awk", "debconf", "dpkg", "init-system-helpers", "install-info", "libdebconfclient0", "ucf"}
+)
+"""Packages that others depend on for their maintainer scripts. None runs, so an image does without them."""
+
 _TIMEOUT: Final = 600  # seconds for one apt command; reading the indexes of a slow mirror included
+_OF_NO_CONCERN: Final = (
+    "Depends",
+    "Pre-Depends",
+    "Recommends",
+    "Suggests",
+    "Enhances",
+    "Conffiles",
+    "Description",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +51,7 @@ class ResolvedDeb:
     """A package as a signed index lists it. `path` is below the archive's root, `size` in bytes.
 
     `depends` are names: each of them, or of those a name of the list stands for, in alternatives.
+    `security` is the newest version that a security suite has of it, which may be older than this one.
     """
 
     name: str
@@ -44,6 +65,7 @@ class ResolvedDeb:
     sha256: str
     depends: tuple[tuple[str, ...], ...]
     provides: tuple[str, ...]
+    security: str | None = None
 
 
 def resolve(recipe: Recipe, architecture: str) -> tuple[ResolvedDeb, ...]:
@@ -52,10 +74,57 @@ def resolve(recipe: Recipe, architecture: str) -> tuple[ResolvedDeb, ...]:
     Raises Unavailable when apt or an archive cannot be used, BuilderError when the packages cannot be
     had together.
     """
+    with _apt(recipe, architecture) as apt:
+        apt.take_as_installed(recipe.left_out)
+        chosen = apt.install(*recipe.packages)
+        return _found(apt, chosen, recipe)
+
+
+class NoSuchPackages(BuilderError):
+    """Names that no suite of a base has. `near` gives for each the most similar one there is, or None."""
+
+    def __init__(self, near: Mapping[str, str | None]) -> None:
+        super().__init__(f"there is no Debian package {', '.join(near)}")
+        self.near = near
+
+
+def resolve_above(
+    recipe: Recipe, architecture: str, names: Sequence[str], installed: Mapping[str, str]
+) -> tuple[ResolvedDeb, ...]:
+    """What must be added to a base so that the packages `names` are in the image, sorted by name.
+
+    `installed` holds the control texts of the base's packages, by name. What packages want for their
+    maintainer scripts alone (FOR_SCRIPTS) is left out unless it is among the names. Raises NoSuchPackages
+    for names that are none, BuilderError when they do not go with the base as it is, and otherwise as
+    resolve does.
+    """
+    wanted = [name for name in names if name not in installed]
+    with _apt(recipe, architecture) as apt:
+        candidates = _candidates(apt.run("apt-cache", "policy", *wanted)) if wanted else {}
+        unknown = [name for name in wanted if name not in candidates]
+        if unknown:
+            known = apt.run("apt-cache", "pkgnames").split()
+            raise NoSuchPackages({name: nearest(name, known) for name in unknown})
+        if not wanted:
+            return ()
+        apt.take_as_installed(sorted(FOR_SCRIPTS - set(names) - set(installed)))
+        apt.hold(installed.values())
+        found = _found(apt, apt.install("--no-remove", *wanted), recipe)
+    changed = [package.name for package in found if package.name in installed]
+    if changed:
+        raise BuilderError(
+            f"{', '.join(names)} would need another version of {', '.join(changed)} than the base has"
+        )
+    return found
+
+
+@contextmanager
+def _apt(recipe: Recipe, architecture: str) -> Iterator[_Apt]:
+    """apt that has read the signed indexes of the recipe's archives."""
     if shutil.which("apt-get") is None:
         raise Unavailable(
             "apt-get is not installed, and only apt can say which Debian packages belong together",
-            remedy="Lock bases on Debian or Ubuntu, or in a container of one; building them needs no apt.",
+            remedy="Lock on Debian or Ubuntu, or in a container of one; building what is locked needs no apt.",
         )
     if not Path(recipe.keyring).is_file():
         raise Unavailable(
@@ -65,13 +134,17 @@ def resolve(recipe: Recipe, architecture: str) -> tuple[ResolvedDeb, ...]:
     with tempfile.TemporaryDirectory(prefix="mlbuild-apt-") as directory:
         apt = _Apt(Path(directory), recipe, architecture)
         apt.run("apt-get", "update", "--error-on=any")
-        apt.take_as_installed(recipe.left_out)
-        chosen = apt.run(
-            "apt-get", "install", "--print-uris", "--no-install-recommends", "--yes", *recipe.packages
-        )
-        places = dict(_places(chosen, recipe))
-        shown = apt.run("apt-cache", "show", *(f"{name}={version}" for name, version in places.values()))
-    return tuple(sorted(_described(shown, places), key=lambda package: package.name))
+        yield apt
+
+
+def _found(apt: _Apt, chosen: str, recipe: Recipe) -> tuple[ResolvedDeb, ...]:
+    """The packages that apt chose, as the indexes describe them."""
+    places = dict(_places(chosen, recipe))
+    if not places:
+        return ()
+    shown = apt.run("apt-cache", "show", *(f"{name}={version}" for name, version in places.values()))
+    secured = security_versions(apt.run("apt-cache", "madison", *(name for name, _ in places.values())))
+    return tuple(sorted(_described(shown, places, secured), key=lambda package: package.name))
 
 
 class _Apt:
@@ -99,12 +172,31 @@ class _Apt:
         self._config = root / "apt.conf"
         self._config.write_text("\n".join(lines) + "\n")
 
-    def take_as_installed(self, names: Iterable[str]) -> None:
+    def install(self, *arguments: str) -> str:
+        """What apt would download to install these packages, and nothing that is only recommended."""
+        return self.run("apt-get", "install", "--print-uris", "--no-install-recommends", "--yes", *arguments)
+
+    def hold(self, controls: Iterable[str]) -> None:
+        """Make apt believe that these packages are installed and must stay as they are.
+
+        What they depend on is no concern any more: whoever made the base has settled it.
+        """
+        stanzas = []
+        for control in controls:
+            stanza = Deb822(control)
+            for field in _OF_NO_CONCERN:
+                stanza.pop(field, None)
+            stanza["Status"] = "hold ok installed"
+            stanza["Description"] = "in the base"
+            stanzas.append(f"{stanza.dump()}\n")
+        with self._status.open("a", encoding="utf-8") as status:
+            status.writelines(stanzas)
+
+    def take_as_installed(self, names: Collection[str]) -> None:
         """Make apt believe that these packages are installed, a shade newer than the archives have them.
 
         Not in the very versions: apt would take those for the archives' packages, and mend them.
         """
-        names = list(names)
         if not names:
             return
         stanzas = []
@@ -138,7 +230,7 @@ class _Apt:
         )
         if command[1] == "update":
             raise Unavailable(f"the Debian archives cannot be read: {words}", remedy="Try again when they answer.")
-        raise BuilderError(f"apt cannot resolve the recipe's packages: {words}")
+        raise BuilderError(f"apt finds no packages that go together: {words}")
 
 
 def _candidates(policy: str) -> dict[str, str]:
@@ -174,7 +266,9 @@ def _places(output: str, recipe: Recipe) -> Iterable[tuple[tuple[str, str], tupl
         yield (archive.name, unquote(url.removeprefix(f"{archive.mirror}/"))), (name, version)
 
 
-def _described(shown: str, places: dict[tuple[str, str], tuple[str, str]]) -> Iterable[ResolvedDeb]:
+def _described(
+    shown: str, places: Mapping[tuple[str, str], tuple[str, str]], secured: Mapping[str, str]
+) -> Iterable[ResolvedDeb]:
     stanzas = {
         stanza["Filename"]: stanza
         for stanza in Packages.iter_paragraphs(shown.splitlines(keepends=True), use_apt_pkg=False)
@@ -196,6 +290,7 @@ def _described(shown: str, places: dict[tuple[str, str], tuple[str, str]]) -> It
             sha256=stanza["SHA256"],
             depends=_alternatives(f"{stanza.get('Pre-Depends', '')},{stanza.get('Depends', '')}"),
             provides=tuple(one for group in _alternatives(stanza.get("Provides", "")) for one in group),
+            security=secured.get(name),
         )
 
 

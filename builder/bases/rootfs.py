@@ -8,7 +8,7 @@ the time zone from tzdata, the package database from the control files.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import translate
 from typing import Final
 
@@ -29,14 +29,15 @@ def root_filesystem(recipe: Recipe, packages: Sequence[tuple[LockedDeb, Deb]]) -
 
     `packages` are in the lock's order, which decides who names a directory that several bring.
     """
-    tree = _unpacked(recipe.files, packages)
+    keeps = Patterns(recipe.files)
+    tree = unpacked(packages, lambda _, path: keeps(path))
     originals = {entry.path: entry for _, deb in packages for entry in deb.entries}
     own = [
         *_standard_links(tree),
         *_accounts(recipe, originals),
         *_certificates(tree),
         *_host_configuration(originals),
-        *_package_database(packages, tree),
+        *package_database(packages, tree),
         *_python(recipe, packages),
         directory(recipe.working_dir[1:]),
     ]
@@ -48,14 +49,18 @@ def root_filesystem(recipe: Recipe, packages: Sequence[tuple[LockedDeb, Deb]]) -
     return list(tree.values())
 
 
-def _unpacked(files: Files, packages: Iterable[tuple[LockedDeb, Deb]]) -> Tree:
-    keeps = _Patterns(files)
+def unpacked(packages: Iterable[tuple[LockedDeb, Deb]], keeps: Callable[[LockedDeb, str], bool]) -> Tree:
+    """The files of the packages by path, as far as `keeps` says so of package and path.
+
+    Raises BuilderError when two packages ship the same file, or one ships a file that runs with its
+    owner's rights.
+    """
     tree: Tree = {}
     owners: dict[str, str] = {}
     emptied: set[str] = set()
     for package, deb in packages:
         for entry in deb.entries:
-            if not keeps(entry.path):
+            if not keeps(package, entry.path):
                 emptied.add(entry.path.rpartition("/")[0])
                 continue
             present = tree.get(entry.path)
@@ -85,7 +90,7 @@ def _prune(tree: Tree, emptied: set[str]) -> None:
             emptied.add(parent)
 
 
-class _Patterns:
+class Patterns:
     """dpkg's path-exclude and path-include: what is excluded and not included again stays out."""
 
     def __init__(self, files: Files) -> None:
@@ -145,7 +150,7 @@ def _host_configuration(originals: Mapping[str, Entry]) -> Iterator[Entry]:
     yield symlink("etc/localtime", "/usr/share/zoneinfo/Etc/UTC")
 
 
-def _package_database(packages: Sequence[tuple[LockedDeb, Deb]], tree: Tree) -> Iterator[Entry]:
+def package_database(packages: Sequence[tuple[LockedDeb, Deb]], tree: Tree) -> Iterator[Entry]:
     """One file a package in status.d, and the sums of those of its files that are here.
 
     Scanners read this directory as they read /var/lib/dpkg/status; nothing in a base writes to either.

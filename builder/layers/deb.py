@@ -47,11 +47,15 @@ _BROKEN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Deb:
-    """A Debian package: the text of its control file, md5 sums by path where it ships them, and its files."""
+    """A Debian package: the text of its control file, md5 sums by path where it ships them, and its files.
+
+    `postinst` is the text of the script that would run after it was unpacked; empty where there is none.
+    """
 
     control: str
     md5sums: dict[str, str]
     entries: tuple[Entry, ...]
+    postinst: str = ""
 
 
 def read_deb(path: Path, scratch: Path) -> Deb:
@@ -62,11 +66,11 @@ def read_deb(path: Path, scratch: Path) -> Deb:
     """
     try:
         with path.open("rb") as stream:
-            control, md5sums = _control(_member(stream, "control.tar"))
+            control, md5sums, postinst = _control(_member(stream, "control.tar"))
             unpacked = scratch / f"{path.name}.tar"
             with unpacked.open("xb") as target:
                 shutil.copyfileobj(_member(stream, "data.tar"), target, CHUNK)
-        return Deb(control, md5sums, tuple(_entries(unpacked)))
+        return Deb(control, md5sums, tuple(_entries(unpacked)), postinst)
     except _BROKEN as error:
         raise BuilderError(f"{path.name} is not a sound Debian package: {error}") from error
     except BuilderError as error:
@@ -98,7 +102,7 @@ def _member(stream: BinaryIO, stem: str) -> IO[bytes]:
     raise BuilderError(f"it has no {stem}")
 
 
-def _control(archive: IO[bytes]) -> tuple[str, dict[str, str]]:
+def _control(archive: IO[bytes]) -> tuple[str, dict[str, str], str]:
     data = archive.read(_MAX_CONTROL + 1)
     if len(data) > _MAX_CONTROL:
         raise BuilderError("its control archive is too large")
@@ -106,12 +110,13 @@ def _control(archive: IO[bytes]) -> tuple[str, dict[str, str]]:
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as members:
         for member in members:
             name = member.name.removeprefix("./")
-            if name in {"control", "md5sums"} and (content := members.extractfile(member)) is not None:
-                found[name] = content.read().decode("utf-8")
+            if name in {"control", "md5sums", "postinst"} and (content := members.extractfile(member)) is not None:
+                found[name] = content.read().decode("utf-8", "strict" if name != "postinst" else "replace")
     if "control" not in found:
         raise BuilderError("it has no control file")
     sums = (line.split(maxsplit=1) for line in found.get("md5sums", "").splitlines() if line.strip())
-    return found["control"], {merged(path.removeprefix("./")): md5 for md5, path in sums}
+    by_path = {merged(path.removeprefix("./")): md5 for md5, path in sums}
+    return found["control"], by_path, found.get("postinst", "")
 
 
 def _entries(unpacked: Path) -> Iterator[Entry]:
