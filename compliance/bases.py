@@ -172,17 +172,22 @@ def read_base(directory: Path) -> tuple[BaseDefinition, ...]:
 
 def find_base(bases: Iterable[BaseDefinition], name: str, architecture: str) -> BaseDefinition:
     """The base called `name` for `architecture`. Raises InvalidInput that says which there are."""
-    bases = tuple(bases)
-    of_name = [base for base in bases if base.name == name]
+    of_name = find_architectures(bases, name)
     for base in of_name:
         if base.architecture == architecture:
             return base
-    if of_name:
-        raise InvalidInput(
-            f"the base {name} is not locked for {architecture}, only for "
-            + ", ".join(base.architecture for base in of_name),
-            remedy="Add the architecture to the recipe and lock the base again.",
-        )
+    raise InvalidInput(
+        f"the base {name} is not locked for {architecture}, only for "
+        + ", ".join(base.architecture for base in of_name),
+        remedy="Add the architecture to the recipe and lock the base again.",
+    )
+
+
+def find_architectures(bases: Iterable[BaseDefinition], name: str) -> tuple[BaseDefinition, ...]:
+    """The base called `name`, for each architecture it is locked for. Raises InvalidInput as find_base does."""
+    bases = tuple(bases)
+    if of_name := tuple(base for base in bases if base.name == name):
+        return of_name
     names = sorted({base.name for base in bases})
     near = nearest(name, names)
     raise InvalidInput(
