@@ -42,9 +42,44 @@ class Session:
         self.progress: Progress = Quiet() if quiet else Shown(self.err)
         self.workshop = Workshop(read_settings(), self.progress, now=datetime.now(UTC))
 
+    def judge_as_of(self, at: datetime | None) -> None:
+        """Judge as of `at` from here on, where it is given."""
+        if at is not None:
+            self.workshop.at = at
+
     def emit(self, data: dict[str, Any]) -> None:
         """Print a result for machines."""
         sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def _answer_in_json(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    if value:
+        context.ensure_object(Session).as_json = True
+
+
+json_option: Final = click.option(
+    "--json",
+    is_flag=True,
+    expose_value=False,
+    callback=_answer_in_json,
+    help="Print the result as JSON on standard output.",
+)
+"""`--json` after a command, with the same meaning as before it."""
+
+
+class Day(click.ParamType[datetime]):
+    """A date, or a date with a time, as ISO 8601 writes them; in UTC where no zone is given."""
+
+    name = "date"
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a date: write it as 2027-01-15", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def failing_well(function: Callable[P, R]) -> Callable[P, R]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from builder import pipeline
-from builder.cli.context import DONE, EXIT_OF, REFUSED, Session, failing_well
+from builder.cli.context import DONE, EXIT_OF, REFUSED, Day, Session, failing_well, json_option
+from builder.cli.report import FORMS, form_of, write_report
 from builder.discover import discover
 from builder.pipeline import BuiltProject, Project
+from builder.places import ProjectPlaces
 from builder.push import push_image
 from builder.spec import SPEC_NAME
+from compliance.archive import save_judged
 from compliance.errors import InvalidInput, Location
 from compliance.oci.credentials import Credentials
 from compliance.oci.reference import Reference
 from compliance.oci.registry import RegistryClient, RegistryError
 from compliance.policy.decision import Decision, Verdict
-from compliance.policy.reports import render, to_json, to_markdown
+from compliance.policy.evaluate import evaluate
+from compliance.policy.reports import render, to_json
 
 
 @click.command()
@@ -66,21 +71,45 @@ def lock(session: Session, upgrade: bool) -> None:
 @click.option("--verbose", "-v", is_flag=True, help="Show the rules that passed too.")
 @click.option(
     "--report",
+    "reports",
+    multiple=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write the decision to FILE: Markdown for *.md, else JSON.",
+    metavar="FILE",
+    help=f"Also write the decision to FILE, in the form its ending asks for: {' '.join(FORMS)}. Repeatable.",
 )
+@click.option("--at", type=Day(), help="Judge as of DATE, past or future, instead of now.")
+@click.option(
+    "--save-evidence",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Also store evidence and decision in DIR, for `mlbuild policy impact`.",
+)
+@json_option
 @click.pass_obj
 @failing_well
-def check(session: Session, verbose: bool, report: Path | None) -> None:
+def check(
+    session: Session, verbose: bool, reports: tuple[Path, ...], at: datetime | None, save_evidence: Path | None
+) -> None:
     """Say whether the project complies, and what to change where it does not.
 
     Judges the image when it has been built and nothing has changed since, else the lock, which needs no
     download; rules that only the image can answer are then listed as open.
+
+    \b
+    Examples:
+      mlbuild check --report policy.sarif --report policy.html
+      mlbuild check --at 2027-01-15              what announced rules will say by then
+      mlbuild check --save-evidence evidence/    keep what was known, to try policies on
     """
+    forms = [(path, form_of(path)) for path in reports]
+    session.judge_as_of(at)
     project = _project(session)
-    decision = pipeline.check(project, session.workshop)
-    if report is not None:
-        report.write_bytes(to_markdown(decision).encode() if report.suffix == ".md" else to_json(decision))
+    evidence = pipeline.known(project, session.workshop)
+    decision = evaluate(session.workshop.policies, evidence, session.workshop.at)
+    for path, form in forms:
+        write_report(decision, path, form, ProjectPlaces(project.spec_path, project.spec))
+    if save_evidence is not None:
+        save_judged(save_evidence, evidence, decision)
     _finish(session, decision, verbose=verbose)
 
 
