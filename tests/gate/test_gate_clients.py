@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,41 +95,6 @@ class Docker(Client):
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-
-@pytest.fixture(scope="module")
-def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The socket of a Docker daemon without networks. Registries on the loopback need no TLS by default."""
-    if shutil.which("dockerd") is None:
-        pytest.skip("there is no dockerd on this machine")
-    root = tmp_path_factory.mktemp("dockerd")
-    socket = root / "docker.sock"
-    with (root / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *(
-                    "dockerd",
-                    "--iptables=false",
-                    "--ip6tables=false",
-                    "--bridge=none",
-                    "--host",
-                    f"unix://{socket}",
-                ),
-                *("--data-root", root / "data", "--exec-root", root / "exec", "--pidfile", root / "pid"),
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    deadline = time.monotonic() + 30
-    while _run("docker", "--host", f"unix://{socket}", "version").returncode != 0:
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            process.wait()
-            pytest.skip(f"dockerd does not start here: {(root / 'log').read_text()[-500:]}")
-        time.sleep(0.2)
-    yield socket
-    process.terminate()
-    process.wait(timeout=60)
 
 
 @pytest.fixture(params=["skopeo", "buildah", "podman", "docker"])
