@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from compliance.evidence import (
     Absent,
+    Build,
     Database,
     Evidence,
     Lock,
     LockedPackage,
     Provenance,
     Sbom,
-    Secret,
-    Severity,
     Subject,
-    Vulnerability,
     VulnerabilityScan,
 )
-from compliance.inventory import (
-    Base,
-    Ecosystem,
-    Inventory,
-    ModelFile,
-    OperatingSystem,
-    Origin,
-    Package,
-    Settings,
-)
+from compliance.inventory import Base, Ecosystem, Inventory, OperatingSystem, Origin, Settings
 from compliance.oci.digest import Digest
-from compliance.policy.check import Flag, kebab
+from compliance.policy.case_entries import (
+    BaseEntry,
+    Entry,
+    LayerEntry,
+    LockedEntry,
+    ModelEntry,
+    PackageEntry,
+    PrivilegedEntry,
+    ProvenanceEntry,
+    SbomEntry,
+    SdistEntry,
+    SecretEntry,
+    SettingsEntry,
+    StepEntry,
+    VulnerabilityEntry,
+    midnight,
+)
+from compliance.policy.check import Flag
 from compliance.policy.decision import Status, Verdict
 from compliance.policy.files import Day, Name
 
-SHA256: Final = "5e" * 32
-BUILDER: Final = "urn:mlbuild:builder:local"
 TODAY: Final = date(2026, 11, 22)
 
 Part = Literal[
@@ -50,110 +54,10 @@ Part = Literal[
     "models",
     "sbom",
     "provenance",
+    "layers",
+    "privileged",
+    "build",
 ]
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=kebab, populate_by_name=False)
-
-
-class PackageEntry(_Entry):
-    """A package in the image. Debian packages come with the base unless said otherwise."""
-
-    name: str
-    version: str
-    ecosystem: Ecosystem = Ecosystem.PYPI
-    origin: Origin | None = None
-    licence: str | None = "MIT"
-    sha256: str | None = SHA256
-    via: tuple[str, ...] = Field(default=(), description="The requirements that lead to it, the user's first.")
-
-    @property
-    def purl(self) -> str:
-        space = "debian/" if self.ecosystem is Ecosystem.DEBIAN else ""
-        return f"pkg:{self.ecosystem}/{space}{self.name}@{self.version}"
-
-    def package(self) -> Package:
-        usual = Origin.DEPENDENCY if self.ecosystem is Ecosystem.PYPI else Origin.BASE
-        return Package(
-            purl=self.purl,
-            name=self.name,
-            version=self.version,
-            ecosystem=self.ecosystem,
-            origin=self.origin or usual,
-            licence=self.licence,
-            sha256=self.sha256,
-            chain=(*self.via, self.name) if self.ecosystem is Ecosystem.PYPI else (),
-        )
-
-
-class LockedEntry(_Entry):
-    """A package in the lock."""
-
-    name: str
-    version: str
-    sha256: str | None = SHA256
-    url: str | None = "https://files.pythonhosted.org/packages/a.whl"
-    index: str | None = "https://pypi.org/simple"
-
-    def locked(self) -> LockedPackage:
-        return LockedPackage(self.name, self.version, self.sha256, self.url, self.index)
-
-
-class VulnerabilityEntry(_Entry):
-    """A vulnerability of one of the case's packages, by name."""
-
-    id: str
-    package: str
-    severity: Severity
-    fixed: tuple[str, ...] = ()
-    published: Day | None = None
-    aliases: tuple[str, ...] = ()
-    title: str = "something bad can happen"
-
-
-class SecretEntry(_Entry):
-    """A credential in a file."""
-
-    path: str
-    line: int = 1
-    title: str = "AWS access key"
-    severity: Severity = Severity.CRITICAL
-    origin: Origin = Origin.APP
-
-
-class ModelEntry(_Entry):
-    """A model file. `unsafe` says why loading it may run code."""
-
-    path: str
-    format: str
-    unsafe: str | None = None
-    origin: Origin = Origin.APP
-
-
-class BaseEntry(_Entry):
-    """The base image."""
-
-    name: str = "python3.11-slim"
-    owner: str = "platform@example.com"
-    end_of_life: Day = date(2027, 10, 31)
-
-
-class SbomEntry(_Entry):
-    """The SBOM that came with the image, and the purls on which it and the image disagree."""
-
-    components: int = 2
-    missing: tuple[str, ...] = ()
-    extra: tuple[str, ...] = ()
-
-
-class ProvenanceEntry(_Entry):
-    """The verified provenance."""
-
-    builder: str = BUILDER
-    key: str = "builder"
-    same_lock: Flag = True
-    same_base: Flag = True
 
 
 GOOD_PACKAGES: Final = (
@@ -163,7 +67,7 @@ GOOD_PACKAGES: Final = (
 )
 
 
-class Given(_Entry):
+class Given(Entry):
     """How the image differs from one that keeps every rule."""
 
     packages: tuple[PackageEntry, ...] = GOOD_PACKAGES
@@ -175,6 +79,11 @@ class Given(_Entry):
     secrets: tuple[SecretEntry, ...] = ()
     models: tuple[ModelEntry, ...] = ()
     user: str = "65532:65532"
+    settings: SettingsEntry = SettingsEntry()
+    layers: tuple[LayerEntry, ...] = (LayerEntry(origin=Origin.BASE), LayerEntry())
+    privileged: tuple[PrivilegedEntry, ...] = ()
+    steps: tuple[StepEntry, ...] = ()
+    sdists: tuple[SdistEntry, ...] = ()
     base: BaseEntry = BaseEntry()
     sbom: SbomEntry = SbomEntry()
     provenance: ProvenanceEntry = ProvenanceEntry()
@@ -195,20 +104,27 @@ class Given(_Entry):
         packages = tuple(entry.package() for entry in self.packages)
         made = self.provenance
         parts: dict[str, Any] = {
-            "base": Base(self.base.name, base_digest, (), self.base.owner, _midnight(self.base.end_of_life)),
+            "base": Base(
+                self.base.name,
+                base_digest,
+                (),
+                self.base.owner,
+                midnight(self.base.end_of_life),
+                midnight(self.base.created) if self.base.created else None,
+            ),
             "inventory": Inventory(OperatingSystem("debian", "12"), packages),
-            "settings": Settings(self.user, (), ("python",), (), (), (), "/app"),
+            "settings": self._settings(),
             "lock": Lock(lock_digest, self._locked()),
             "vulnerabilities": self._scan(at),
-            "secrets": tuple(
-                Secret(one.path, one.line, "made-up", one.title, one.severity, one.origin, "****")
-                for one in self.secrets
-            ),
-            "models": tuple(
-                ModelFile(one.path, one.format, one.origin, SHA256, 1, unsafe=one.unsafe) for one in self.models
-            ),
+            "secrets": tuple(one.secret() for one in self.secrets),
+            "models": tuple(one.model() for one in self.models),
             "sbom": Sbom(
-                Digest.of(b"sbom"), "CycloneDX 1.6", self.sbom.components, self.sbom.missing, self.sbom.extra
+                Digest.of(b"sbom"),
+                "CycloneDX 1.6",
+                self.sbom.components,
+                self.sbom.missing,
+                self.sbom.extra,
+                self.sbom.key,
             ),
             "provenance": Provenance(
                 made.builder,
@@ -216,10 +132,25 @@ class Given(_Entry):
                 lock_digest if made.same_lock else other,
                 base_digest if made.same_base else other,
             ),
+            "layers": tuple(one.layer(place) for place, one in enumerate(self.layers)),
+            "privileged": tuple(one.file() for one in self.privileged),
+            "build": Build(tuple(one.step() for one in self.steps), tuple(one.sdist() for one in self.sdists)),
         }
         parts |= {part: Absent(reason) for part, reason in self.absent.items()}
         parts |= {part: Absent("known once the image is built", pending=True) for part in self.pending}
         return Evidence(subject=subject, **parts)
+
+    def _settings(self) -> Settings:
+        given = self.settings
+        return Settings(
+            user=self.user,
+            entrypoint=given.entrypoint,
+            command=given.command,
+            environment=given.environment,
+            exposed_ports=given.ports,
+            labels=tuple(sorted(given.labels.items())),
+            working_dir="/app",
+        )
 
     def _locked(self) -> tuple[LockedPackage, ...]:
         if self.lock is not None:
@@ -231,28 +162,14 @@ class Given(_Entry):
         packages = {entry.name: entry for entry in self.packages}
         dates = {"trivy": at.date()} if self.databases is None else self.databases
         return VulnerabilityScan(
-            vulnerabilities=tuple(
-                Vulnerability(
-                    id=one.id,
-                    purl=packages[one.package].purl,
-                    package=one.package,
-                    installed=packages[one.package].version,
-                    fixed=one.fixed,
-                    severity=one.severity,
-                    title=one.title,
-                    database="trivy",
-                    aliases=one.aliases,
-                    published=_midnight(one.published) if one.published else None,
-                )
-                for one in self.vulnerabilities
-            ),
+            vulnerabilities=tuple(one.found_in(packages[one.package]) for one in self.vulnerabilities),
             databases=tuple(
-                Database(name, Digest.of(name.encode()), _midnight(day)) for name, day in dates.items()
+                Database(name, Digest.of(name.encode()), midnight(day)) for name, day in dates.items()
             ),
         )
 
 
-class SubjectEntry(_Entry):
+class SubjectEntry(Entry):
     """What is judged. A lock is a subject that is not built yet."""
 
     repository: str = "team/app"
@@ -263,7 +180,7 @@ class SubjectEntry(_Entry):
         return Subject(self.repository, self.stage, Digest.of(b"image") if self.built else None)
 
 
-class Expect(_Entry):
+class Expect(Entry):
     """What should come of it. At least one of verdict and rules."""
 
     verdict: Verdict | None = None
@@ -277,7 +194,7 @@ class Expect(_Entry):
         return self
 
 
-class Case(_Entry):
+class Case(Entry):
     """One policy test."""
 
     name: str
@@ -287,14 +204,10 @@ class Case(_Entry):
     expect: Expect
 
     def moment(self) -> datetime:
-        return _midnight(self.at)
+        return midnight(self.at)
 
 
-class CaseFile(_Entry):
+class CaseFile(Entry):
     """A file of policies/tests/."""
 
     cases: Annotated[tuple[Case, ...], Field(min_length=1)]
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

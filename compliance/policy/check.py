@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence
 from compliance.policy.decision import Violation
+from compliance.policy.pattern import package_pattern
 
 ItemT = TypeVar("ItemT")
 
@@ -28,6 +29,21 @@ def _not_empty(values: tuple[ItemT, ...]) -> tuple[ItemT, ...]:
 
 Some = Annotated[tuple[ItemT, ...], AfterValidator(_not_empty), Field(json_schema_extra={"minItems": 1})]
 """One or more."""
+
+
+def _is_package(text: str) -> str:
+    package_pattern(text)
+    return text
+
+
+PackageText = Annotated[str, AfterValidator(_is_package)]
+"""A package by name or purl: `pillow`, `pkg:pypi/pillow@9.*`."""
+
+PathPattern = Annotated[str, Field(min_length=1, max_length=4096)]
+"""A path in the image; `*` is part of a name, `**` any number of directories."""
+
+TextPattern = Annotated[str, Field(min_length=1, max_length=1000)]
+"""A text in which `*` stands for any characters and `?` for one."""
 
 Days = Annotated[int, Field(strict=True, ge=0, le=36500)]
 Flag = Annotated[bool, Field(strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,25 +63,39 @@ class PackagePattern:
         if not text.startswith("pkg:"):
             if _WILD.search(text) or not text or "/" in text or "@" in text:
                 raise ValueError(f"{text!r} is not a package: write its name, or a purl as pkg:pypi/pillow@9.*")
-            return cls(None, None, _folded(text), None)
+            return cls(None, None, folded(text), None)
         purl = PackageURL.from_string(text)
         if _WILD.search(purl.name) or _WILD.search(purl.namespace or "") or _WILD.search(purl.type):
             raise ValueError(f"{text!r}: only the version may hold wildcards")
-        return cls(purl.type, purl.namespace, _folded(purl.name), purl.version)
+        return cls(purl.type, purl.namespace, folded(purl.name), purl.version)
 
     def covers(self, purl: str) -> bool:
         """Whether the package with this purl is meant. A namespace or version left out fits any."""
-        try:
-            other = PackageURL.from_string(purl)
-        except ValueError:
-            return False
+        other = _parsed(purl)
         return (
-            self.name == _folded(other.name)
+            other is not None
+            and self.name == folded(other.name)
             and self.type in (None, other.type)
             and self.namespace in (None, other.namespace)
             and (self.version is None or fnmatchcase(other.version or "", self.version))
         )
 
 
-def _folded(name: str) -> str:
+@functools.lru_cache(maxsize=1 << 16)
+def _parsed(purl: str) -> PackageURL | None:
+    try:
+        return PackageURL.from_string(purl)
+    except ValueError:
+        return None
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def folded(name: str) -> str:
+    """A package's name as patterns compare it: letter case, `-`, `_` and `.` make no difference."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def package_pattern(text: str) -> PackagePattern:
+    """As PackagePattern.parse, for texts that are met again and again."""
+    return PackagePattern.parse(text)

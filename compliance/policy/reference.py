@@ -32,14 +32,14 @@ def _check(check: AnyCheck) -> Iterator[str]:
     yield ""
     yield check.text
     yield ""
-    yield schema["description"]
-    yield ""
-    yield "| parameter | value | default | meaning |"
-    yield "|---|---|---|---|"
-    required = schema.get("required", [])
-    for name, field in schema["properties"].items():
-        default = "required" if name in required else _default(field.get("default"))
-        yield f"| `{name}` | {_kind(field, schema)} | {default} | {field.get('description', '')} |"
+    if schema["properties"]:
+        yield schema["description"]
+        yield ""
+        yield "| parameter | value | default | meaning |"
+        yield "|---|---|---|---|"
+        yield from _rows(schema, schema, "")
+    else:
+        yield "It has no parameters."
     yield ""
     waivers = " or ".join(f"`{selector}`" for selector in sorted(check.waived_by))
     yield f"A waiver names what it excuses by {waivers}."
@@ -47,10 +47,29 @@ def _check(check: AnyCheck) -> Iterator[str]:
     yield from _example(check, schema["examples"][0])
 
 
+def _rows(table: Mapping[str, Any], schema: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """A row a parameter; those of objects in a list follow it, named as `packages[].package`."""
+    required = table.get("required", [])
+    for name, field in table["properties"].items():
+        default = "required" if name in required else _default(field.get("default"))
+        yield f"| `{prefix}{name}` | {_kind(field, schema)} | {default} | {field.get('description', '')} |"
+        inner = _resolved(field.get("items", {}), schema)
+        if "properties" in inner:
+            yield from _rows(inner, schema, f"{prefix}{name}[].")
+
+
+def _resolved(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" not in field:
+        return field
+    found: Mapping[str, Any] = schema["$defs"][field["$ref"].rpartition("/")[2]]
+    return found
+
+
 def _example(check: AnyCheck, parameters: Mapping[str, Any]) -> Iterator[str]:
     yield "```yaml"
     yield f"check: {check.name}"
-    yield "with:"
+    if parameters:
+        yield "with:"
     yield from (f"  {name}: {_flow(value)}" for name, value in parameters.items())
     yield "```"
 
@@ -78,15 +97,20 @@ def _kind(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join(_kind(one, schema) for one in field["anyOf"] if one.get("type") != "null")
     if "$ref" in field:
-        return _kind(schema["$defs"][field["$ref"].rpartition("/")[2]], schema)
+        return _kind(_resolved(field, schema), schema)
     if "enum" in field:
         return ", ".join(f"`{one}`" for one in field["enum"])
     if field.get("type") == "array":
         return f"list of {_kind(field['items'], schema)}"
+    if "properties" in field:
+        return "mapping"
     if field.get("type") == "object":
-        return f"{_kind(field['additionalProperties'], schema)} by {_names(field)}"
-    return {"boolean": "true or false", "integer": "whole number", "string": "text"}[field["type"]]
+        return f"{_kind(field['additionalProperties'], schema)} by {_names(field, schema)}"
+    return {"boolean": "true or false", "integer": "whole number", "number": "number", "string": "text"}[
+        field["type"]
+    ]
 
 
-def _names(field: Mapping[str, Any]) -> str:
-    return ", ".join(f"`{one}`" for one in field.get("propertyNames", {}).get("enum", ())) or "name"
+def _names(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    names = _resolved(field.get("propertyNames", {}), schema)
+    return ", ".join(f"`{one}`" for one in names.get("enum", ())) or "name"

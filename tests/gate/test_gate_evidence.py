@@ -31,8 +31,7 @@ rules:
     why: Somebody must stand for it.
     fix: Build with mlbuild.
   - id: has-sbom
-    check: sbom-present
-    with: {complete: true}
+    check: sbom-complete
     effect: deny
     why: What is in it must be known.
     fix: Build with mlbuild.

@@ -10,10 +10,11 @@ from typing import Annotated
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from compliance.evidence import Absent, Evidence
-from compliance.inventory import Origin, Package
-from compliance.policy.check import Check, Parameters, Result, Selector, Some
+from compliance.inventory import Ecosystem, Origin, Package
+from compliance.policy.check import Check, PackageText, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 from compliance.policy.licence import One, Standing, judge, parse_licence, spdx_ids
+from compliance.policy.pattern import package_pattern
 
 
 def _is_listed(text: str) -> str:
@@ -49,6 +50,12 @@ class LicencesParameters(Parameters):
         default=Unknown.DENY, description="What to do where the declared licence is missing or cannot be placed."
     )
     origins: Some[Origin] = Field(default=(Origin.DEPENDENCY, Origin.APP), description="Whose packages count.")
+    ecosystems: Some[Ecosystem] = Field(
+        default=tuple(Ecosystem), description="Which kinds of packages count: `pypi`, `deb`, `other`."
+    )
+    exempt: tuple[PackageText, ...] = Field(
+        default=(), description="Packages, by name or purl, that this rule does not look at, such as your own."
+    )
 
     @model_validator(mode="after")
     def _refuses_something(self) -> LicencesParameters:
@@ -69,20 +76,25 @@ def run(
     """
     if isinstance(evidence.inventory, Absent):
         return evidence.inventory
+    exempt = [package_pattern(text) for text in parameters.exempt]
+    complaints: dict[str | None, str | None] = {}
+    for licence in {package.licence for package in evidence.inventory.packages}:
+        complaints[licence] = _complaint(licence, parameters)
     return tuple(
         _violation(package, complaint)
         for package in evidence.inventory.packages
-        if package.origin in parameters.origins
-        if (complaint := _complaint(package, parameters)) is not None
+        if (complaint := complaints[package.licence]) is not None
+        if package.origin in parameters.origins and package.ecosystem in parameters.ecosystems
+        if not any(pattern.covers(package.purl) for pattern in exempt)
     )
 
 
-def _complaint(package: Package, parameters: LicencesParameters) -> str | None:
-    standing = judge(parse_licence(package.licence), lambda one: _standing(one, parameters))
+def _complaint(licence: str | None, parameters: LicencesParameters) -> str | None:
+    standing = judge(parse_licence(licence), lambda one: _standing(one, parameters))
     if standing is Standing.REFUSED:
-        return f"is under {_short(package.licence)}, which is not allowed"
+        return f"is under {_short(licence)}, which is not allowed"
     if standing is Standing.UNKNOWN and parameters.unknown is Unknown.DENY:
-        return f"declares {_short(package.licence)}, which names no known licence"
+        return f"declares {_short(licence)}, which names no known licence"
     return None
 
 

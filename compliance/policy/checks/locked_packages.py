@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import datetime
 
-from packaging.utils import canonicalize_name
 from pydantic import ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence, LockedPackage
 from compliance.inventory import Ecosystem, Origin, Package
 from compliance.policy.check import Check, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
+from compliance.policy.locked import normal_name
 from compliance.policy.versions import same
 
 RELOCK = "add it to the requirements and run `mlbuild lock`"
@@ -52,12 +52,12 @@ def run(
         )
     locked: dict[str, list[LockedPackage]] = defaultdict(list)
     for one in evidence.lock.packages:
-        locked[canonicalize_name(one.name)].append(one)
+        locked[normal_name(one.name)].append(one)
     return tuple(
         _violation(package, *complaint)
         for package in evidence.inventory.packages
         if package.ecosystem is Ecosystem.PYPI and package.origin in parameters.origins
-        if (complaint := _complaint(package, locked.get(canonicalize_name(package.name), []))) is not None
+        if (complaint := _complaint(package, locked.get(normal_name(package.name), []))) is not None
     )
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+import functools
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from packaging.utils import canonicalize_name
 from pydantic import AfterValidator, ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence, LockedPackage
-from compliance.inventory import Inventory, Origin, Package
 from compliance.policy.check import Check, Parameters, Result, Selector, Some
-from compliance.policy.decision import Violation
+from compliance.policy.locked import installed_packages, locked_violation
 
 
 def _is_place(text: str) -> str:
@@ -49,29 +47,38 @@ def run(
     """
     if isinstance(evidence.lock, Absent):
         return evidence.lock
-    packages = evidence.lock.packages
-    allowed = [urlsplit(place) for place in parameters.allow]
-    places = {place for package in packages for place in (package.index, package.url) if place is not None}
-    refused = {place for place in places if not any(_is_below(place, one) for one in allowed)}
+    refused = [
+        (package, place)
+        for package in evidence.lock.packages
+        if (place := _refused_place(package, parameters.allow)) is not None
+    ]
+    if not refused:
+        return ()
+    installed = installed_packages(evidence)
     return tuple(
-        _violation(package, place, _installed(package, evidence))
-        for package in packages
-        if (place := _refused_place(package, refused)) is not None
+        locked_violation(
+            package,
+            installed,
+            f"comes from {place}, which is not an allowed source",
+            f"use an allowed index for {package.name} and run `mlbuild lock`",
+        )
+        for package, place in refused
     )
 
 
-def _refused_place(package: LockedPackage, refused: Set[str]) -> str | None:
+def _refused_place(package: LockedPackage, allowed: tuple[str, ...]) -> str | None:
     """The place that is not allowed, in words, or None."""
     if package.url is None:
         return "a place the lock does not name"
-    given = (place for place in (package.index, package.url) if place is not None and place in refused)
-    return next(map(_without_credentials, given), None)
+    for place in (package.index, package.url):
+        if place is not None and not _is_allowed(place, allowed):
+            return _without_credentials(place)
+    return None
 
 
-def _installed(locked: LockedPackage, evidence: Evidence) -> Package | None:
-    packages = evidence.inventory.packages if isinstance(evidence.inventory, Inventory) else ()
-    wanted = canonicalize_name(locked.name)
-    return next((package for package in packages if canonicalize_name(package.name) == wanted), None)
+@functools.lru_cache(maxsize=1 << 16)
+def _is_allowed(place: str, allowed: tuple[str, ...]) -> bool:
+    return any(_is_below(place, urlsplit(one)) for one in allowed)
 
 
 def _is_below(text: str, allowed: SplitResult) -> bool:
@@ -89,17 +96,6 @@ def _without_credentials(text: str) -> str:
     scheme, mark, rest = text.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
-
-
-def _violation(package: LockedPackage, place: str, installed: Package | None) -> Violation:
-    return Violation(
-        culprit=f"pkg:pypi/{canonicalize_name(package.name)}@{package.version}",
-        key=package.name,
-        message=f"{package.name} {package.version} comes from {place}, which is not an allowed source",
-        origin=installed.origin if installed is not None else Origin.DEPENDENCY,
-        chain=installed.chain if installed is not None else (),
-        remedy=f"use an allowed index for {package.name} and run `mlbuild lock`",
-    )
 
 
 CHECK = Check(

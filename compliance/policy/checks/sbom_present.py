@@ -4,51 +4,38 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from compliance.evidence import Absent, Evidence
-from compliance.policy.check import Check, Flag, Parameters, Result, Selector
+from compliance.policy.check import Check, Parameters, Result, Selector
 from compliance.policy.decision import Violation
-from compliance.policy.wording import label
-
-REPUSH = "build and push it with mlbuild, which writes and sends the SBOM"
 
 
 class SbomPresentParameters(Parameters):
-    """How good the SBOM must be."""
+    """There are none."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"complete": True}]})
-
-    complete: Flag = Field(
-        default=False, description="Demand that SBOM and image name the same packages, none missing, none extra."
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
 
 def run(
-    parameters: SbomPresentParameters,
+    parameters: SbomPresentParameters,  # noqa: ARG001 - as all checks
     evidence: Evidence,
-    at: datetime,  # noqa: ARG001 - as all checks
+    at: datetime,  # noqa: ARG001
 ) -> Result:
-    """Refuses images that come without an SBOM, with an empty one or, if `complete`, with one that is not true."""
+    """Refuses images that come without a signed SBOM, or with one that names nothing."""
     sbom = evidence.sbom
     if isinstance(sbom, Absent):
-        return sbom if sbom.pending else (_violation("sbom", f"there is no SBOM: {sbom.reason}"),)
-    if sbom.components == 0:
-        return (_violation("sbom", "the SBOM names no component"),)
-    if not parameters.complete:
-        return ()
-    missing = (_violation(purl, f"{label(purl)} is in the image but not in its SBOM") for purl in sbom.missing)
-    extra = (_violation(purl, f"{label(purl)} is in the SBOM but not in the image") for purl in sbom.extra)
-    return (*missing, *extra)
+        return sbom if sbom.pending else (_violation(f"there is no SBOM: {sbom.reason}"),)
+    return () if sbom.components else (_violation("the SBOM names no component"),)
 
 
-def _violation(culprit: str, message: str) -> Violation:
-    return Violation(culprit=culprit, key=culprit, message=message, remedy=REPUSH)
+def _violation(message: str) -> Violation:
+    return Violation(
+        culprit="sbom",
+        key="sbom",
+        message=message,
+        remedy="build and push it with mlbuild, which writes and sends the SBOM",
+    )
 
 
-CHECK = Check(
-    name="sbom-present",
-    parameters=SbomPresentParameters,
-    run=run,
-    waived_by=frozenset({Selector.KEY, Selector.PACKAGE}),
-)
+CHECK = Check(name="sbom-present", parameters=SbomPresentParameters, run=run, waived_by=frozenset({Selector.KEY}))

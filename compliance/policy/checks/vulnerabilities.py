@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from enum import StrEnum
+from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
@@ -19,41 +20,83 @@ from compliance.policy.wording import ecosystem_of
 ORDER: Final = {severity: rank for rank, severity in enumerate(reversed(Severity))}
 
 
+class GraceFrom(StrEnum):
+    """Where days of grace begin."""
+
+    PUBLISHED = "published"
+    FIRST_SEEN = "first-seen"
+
+
 class VulnerabilitiesParameters(Parameters):
-    """Which vulnerabilities count."""
+    """Which vulnerabilities count: those to which everything that is given applies."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"severities": ["critical"], "only-fixable": True, "grace-days": 3}]}
+        json_schema_extra={
+            "examples": [
+                {
+                    "severities": ["high", "critical"],
+                    "only-fixable": True,
+                    "grace-days-by-severity": {"critical": 3, "high": 14},
+                }
+            ]
+        }
     )
 
-    severities: Some[Severity] = Field(description="The severities that count; `unknown` is one of them.")
+    severities: Some[Severity] = Field(
+        default=tuple(Severity), description="The severities that count; `unknown` is one of them."
+    )
     only_fixable: Flag = Field(
         default=False, description="Ignore vulnerabilities for which no fixed version is known."
     )
     origins: Some[Origin] = Field(
         default=tuple(Origin), description="Whose packages count: the base image's, dependencies, the app's."
     )
-    grace_days: Days = Field(
-        default=0,
-        description="Days after publication before a vulnerability counts. Without a date it counts at once.",
+    min_cvss: Annotated[float, Field(ge=0, le=10)] | None = Field(
+        default=None, description="The least CVSS base score. What has no score counts."
     )
+    min_epss: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="The least probability (EPSS) of being exploited within 30 days. What has no score counts.",
+    )
+    known_exploited: Flag = Field(
+        default=False,
+        description="Only what is listed as being exploited (CISA's KEV). Without the list nothing can be told.",
+    )
+    grace_days: Days = Field(default=0, description="Days before a vulnerability counts.")
+    grace_days_by_severity: dict[Severity, Days] = Field(
+        default={}, description="Days before one of that severity counts, in place of grace-days."
+    )
+    grace_from: GraceFrom = Field(
+        default=GraceFrom.PUBLISHED,
+        description="Whether grace begins with publication, or when it was first seen in this package here.",
+    )
+
+    def grace(self, severity: Severity) -> int:
+        """Days of grace for a severity."""
+        return self.grace_days_by_severity.get(severity, self.grace_days)
 
 
 def run(parameters: VulnerabilitiesParameters, evidence: Evidence, at: datetime) -> Result:
-    """Refuses packages with known vulnerabilities of the given severities.
+    """Refuses packages with known vulnerabilities.
 
     The remedy names the smallest fixed version above the installed one, or the base's owner where the
-    package came with the base image. A package whose origin is not known counts as everybody's.
+    package came with the base image. A package whose origin is not known counts as everybody's. A
+    vulnerability without a date has no days of grace; one not seen before begins its days at publication.
     """
     scan = evidence.vulnerabilities
     if isinstance(scan, Absent):
         return scan
     if isinstance(evidence.inventory, Absent):
         return evidence.inventory
+    severe = [found for found in scan.vulnerabilities if found.severity in parameters.severities]
+    if not severe:
+        return ()
+    if parameters.known_exploited and any(found.known_exploited is None for found in severe):
+        return Absent("no catalogue of exploited vulnerabilities was given (policies/data/kev.json)")
     packages = _by_purl(evidence.inventory)
     violations = [
         _violation(found, packages.get(found.purl), evidence)
-        for found in scan.vulnerabilities
+        for found in severe
         if _counts(found, packages.get(found.purl), parameters, at)
     ]
     return tuple(sorted(violations, key=_rank))
@@ -66,13 +109,27 @@ def _by_purl(inventory: Inventory) -> Mapping[str, Package]:
 def _counts(
     found: Vulnerability, package: Package | None, parameters: VulnerabilitiesParameters, at: datetime
 ) -> bool:
-    if found.severity not in parameters.severities or (parameters.only_fixable and not found.fixed):
+    if parameters.only_fixable and not found.fixed:
         return False
     if package is not None and package.origin not in parameters.origins:
         return False
-    if found.published is None:
-        return True
-    return in_utc(at) - in_utc(found.published) >= timedelta(days=parameters.grace_days)
+    if parameters.known_exploited and not found.known_exploited:
+        return False
+    if _is_less(found.cvss, parameters.min_cvss) or _is_less(found.epss, parameters.min_epss):
+        return False
+    return not _is_within_grace(found, parameters, at)
+
+
+def _is_less(score: float | None, least: float | None) -> bool:
+    return score is not None and least is not None and score < least
+
+
+def _is_within_grace(found: Vulnerability, parameters: VulnerabilitiesParameters, at: datetime) -> bool:
+    begun = found.published
+    if parameters.grace_from is GraceFrom.FIRST_SEEN:
+        begun = found.first_seen or found.published
+    days = parameters.grace(found.severity)
+    return days > 0 and begun is not None and in_utc(at) - in_utc(begun) < timedelta(days=days)
 
 
 def _violation(found: Vulnerability, package: Package | None, evidence: Evidence) -> Violation:
@@ -80,7 +137,7 @@ def _violation(found: Vulnerability, package: Package | None, evidence: Evidence
     return Violation(
         culprit=found.purl,
         key=found.id,
-        message=f"{found.id} ({found.severity}) in {found.package} {found.installed}: {found.title}",
+        message=f"{found.id} ({_weight(found)}) in {found.package} {found.installed}: {found.title}",
         origin=package.origin if package is not None else None,
         chain=package.chain if package is not None else (),
         remedy=_remedy(found, fixed, package, evidence),
@@ -88,6 +145,11 @@ def _violation(found: Vulnerability, package: Package | None, evidence: Evidence
         aliases=found.aliases,
         fixed=fixed,
     )
+
+
+def _weight(found: Vulnerability) -> str:
+    """The severity, and that it is being exploited where that is known."""
+    return f"{found.severity}, exploited" if found.known_exploited else str(found.severity)
 
 
 def _remedy(found: Vulnerability, fixed: str | None, package: Package | None, evidence: Evidence) -> str:
