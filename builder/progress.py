@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -47,6 +48,7 @@ class Shown:
         self._console = console
         self._bars: RichProgress | None = None
         self._tasks = 0
+        self._lock = threading.Lock()
 
     def step(self, text: str) -> None:
         self._console.print(f"[dim]·[/dim] {text}", highlight=False)
@@ -65,22 +67,25 @@ class Shown:
             self._close()
 
     def _open(self) -> RichProgress:
-        if self._bars is None:
-            self._bars = RichProgress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
-                console=self._console,
-                transient=True,
-            )
-            self._bars.start()
-        self._tasks += 1
-        return self._bars
+        """The bars on the terminal, shared by all tasks that run."""
+        with self._lock:
+            if self._bars is None:
+                self._bars = RichProgress(
+                    TextColumn("{task.description}"),
+                    BarColumn(),
+                    DownloadColumn(),
+                    TransferSpeedColumn(),
+                    TimeRemainingColumn(),
+                    console=self._console,
+                    transient=True,
+                )
+                self._bars.start()
+            self._tasks += 1
+            return self._bars
 
     def _close(self) -> None:
-        self._tasks -= 1
-        if self._tasks == 0 and self._bars is not None:
-            self._bars.stop()
-            self._bars = None
+        with self._lock:
+            self._tasks -= 1
+            if self._tasks == 0 and self._bars is not None:
+                self._bars.stop()
+                self._bars = None
