@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import tomllib
 from pathlib import Path
 from typing import Final
@@ -17,14 +16,9 @@ from pydantic_settings import (
 )
 
 from compliance.errors import InvalidInput, Location
+from compliance.shipped import shipped
 
 CONFIG_FILE: Final = user_config_path("mlbuild") / "config.toml"
-
-
-def _shipped(name: str) -> Path:
-    """A data directory of the project: beside the packages in a checkout, inside them when installed."""
-    installed = Path(str(importlib.resources.files("compliance"))) / "shipped" / name
-    return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / name
 
 
 class Settings(BaseSettings):
@@ -36,9 +30,9 @@ class Settings(BaseSettings):
         default_factory=lambda: user_cache_path("mlbuild"), description="Downloads, layers, databases."
     )
     policies: Path = Field(
-        default_factory=lambda: _shipped("policies"), description="Policy sets, waivers, advisories."
+        default_factory=lambda: shipped("policies"), description="Policy sets, waivers, advisories."
     )
-    bases: Path = Field(default_factory=lambda: _shipped("base-images"), description="Curated base images.")
+    bases: Path = Field(default_factory=lambda: shipped("base-images"), description="Curated base images.")
     key: Path = Field(
         default_factory=lambda: user_config_path("mlbuild") / "key.pem", description="Private signing key."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -12,14 +11,9 @@ from pydantic import Field, SecretStr, StringConstraints, ValidationError, field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from compliance.errors import InvalidInput
+from compliance.shipped import shipped
 
 _LISTEN: Final = r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}"
-
-
-def _shipped(name: str) -> Path:
-    """A data directory of the project: beside the packages in a checkout, inside them when installed."""
-    installed = Path(str(importlib.resources.files("compliance"))) / "shipped" / name
-    return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / name
 
 
 class Settings(BaseSettings):
@@ -40,9 +34,9 @@ class Settings(BaseSettings):
         description="Decisions, caches, and the embedded registry.",
     )
     policies: Path = Field(
-        default_factory=lambda: _shipped("policies"), description="Policy sets, waivers, advisories."
+        default_factory=lambda: shipped("policies"), description="Policy sets, waivers, advisories."
     )
-    bases: Path = Field(default_factory=lambda: _shipped("base-images"), description="Curated base images.")
+    bases: Path = Field(default_factory=lambda: shipped("base-images"), description="Curated base images.")
     trusted_keys: Path | None = Field(
         default=None, description="Directory of public keys (*.pem); not set: DATA/trusted-keys."
     )
