@@ -1,0 +1,163 @@
+"""What a changed set of policies would do to images that were judged before: whose verdict changes, why, when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from compliance.evidence import Evidence, Subject, VulnerabilityScan
+from compliance.inventory import Settings
+from compliance.policy.canonical import in_utc
+from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict
+from compliance.policy.evaluate import evaluate
+from compliance.policy.model import PolicySet
+
+_OWNER_LABELS: Final = (
+    "owner",
+    "org.opencontainers.image.authors",
+    "maintainer",
+    "org.opencontainers.image.vendor",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A rule that made the difference: what it says now, and of how many findings the first is told."""
+
+    rule: str
+    policy: str
+    status: Status
+    text: str
+    remedy: str
+    findings: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictChange:
+    """An image that would be judged otherwise. `since` is the first day of that, None for at once."""
+
+    subject: Subject
+    owner: str | None
+    before: Verdict
+    after: Verdict
+    since: date | None
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How evidence is judged again.
+
+    `new` are the changed policies; `old` those to compare with, None for the stored decisions. Both judge
+    as of `at`, and where that changes nothing, as of every day up to `until`.
+    """
+
+    new: PolicySet
+    at: datetime
+    old: PolicySet | None = None
+    until: datetime | None = None
+
+
+def last_announcement(policies: PolicySet, at: datetime) -> datetime:
+    """The day on which the last announced rule begins to deny, or `at` when none is announced."""
+    days = [rule.enforce_from for _, rule in policies.rules() if rule.enforce_from is not None]
+    moments = [datetime(day.year, day.month, day.day, tzinfo=in_utc(at).tzinfo) for day in days]
+    return max([in_utc(at), *moments])
+
+
+def change_of(replay: Replay, evidence: Evidence, decision: Decision) -> VerdictChange | None:
+    """What the changed policies make of one image's evidence, which was judged in `decision`; None for no change.
+
+    Databases count as old as they were when the image was judged: that evidence ages on a disk is no
+    effect of a policy.
+    """
+    start = in_utc(replay.at)
+    before, after = _verdicts(replay, evidence, decision, start)
+    if before.verdict is not after.verdict:
+        return _told(evidence, before, after, None)
+    end = start if replay.until is None else in_utc(replay.until)
+    if end <= start or not _differs(replay, evidence, decision, end):
+        return None
+    calm, changed = 0, (end - start).days + 1
+    while changed - calm > 1:
+        middle = (calm + changed) // 2
+        if _differs(replay, evidence, decision, _day_after(start, middle, end)):
+            changed = middle
+        else:
+            calm = middle
+    moment = _day_after(start, changed, end)
+    return _told(evidence, *_verdicts(replay, evidence, decision, moment), moment.date())
+
+
+def _day_after(start: datetime, days: int, end: datetime) -> datetime:
+    """Midnight, `days` days after the day of `start`, and at most `end`."""
+    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    return min(midnight + timedelta(days=days), end)
+
+
+def _differs(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> bool:
+    before, after = _verdicts(replay, evidence, decision, at)
+    return before.verdict is not after.verdict
+
+
+def _verdicts(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> tuple[Decision, Decision]:
+    seen = as_fresh(evidence, decision.at, at)
+    return (
+        decision if replay.old is None else evaluate(replay.old, seen, at),
+        evaluate(replay.new, seen, at),
+    )
+
+
+def as_fresh(evidence: Evidence, then: datetime, at: datetime) -> Evidence:
+    """The evidence with its databases as old at `at` as they were at `then`."""
+    scan = evidence.vulnerabilities
+    if not isinstance(scan, VulnerabilityScan) or then == at:
+        return evidence
+    passed = in_utc(at) - in_utc(then)
+    databases = tuple(replace(one, updated=in_utc(one.updated) + passed) for one in scan.databases)
+    return replace(evidence, vulnerabilities=replace(scan, databases=databases))
+
+
+def _told(evidence: Evidence, before: Decision, after: Decision, since: date | None) -> VerdictChange:
+    return VerdictChange(
+        subject=evidence.subject,
+        owner=owner_of(evidence),
+        before=before.verdict,
+        after=after.verdict,
+        since=since,
+        reasons=tuple(_reasons(before, after)),
+    )
+
+
+def owner_of(evidence: Evidence) -> str | None:
+    """Whom an image's labels name: its owner, else its authors, maintainer or vendor."""
+    if not isinstance(evidence.settings, Settings):
+        return None
+    labels = dict(evidence.settings.labels)
+    named = (labels.get(label) for label in _OWNER_LABELS)
+    ending = (value for label, value in evidence.settings.labels if label.endswith(".owner"))
+    return next((one for one in (*named, *ending) if one), None)
+
+
+def _reasons(before: Decision, after: Decision) -> Iterator[Reason]:
+    """The rules that stand in the way now and did not before; when things got better, the other way round."""
+    better = after.verdict is Verdict.ADMITTED
+    found, other = (before, after) if better else (after, before)
+    blocking_there = {outcome.rule for outcome in other.outcomes if _blocks(outcome)}
+    for outcome in found.outcomes:
+        if _blocks(outcome) and outcome.rule not in blocking_there:
+            yield _reason(outcome)
+
+
+def _blocks(outcome: RuleOutcome) -> bool:
+    undecided = outcome.status is Status.UNDECIDED and outcome.effect is Effect.DENY
+    return undecided or outcome.status is Status.DENIED
+
+
+def _reason(outcome: RuleOutcome) -> Reason:
+    found = [violation for violation in outcome.violations if violation.waiver is None]
+    text = found[0].message if found else outcome.reason or outcome.why
+    remedy = (found[0].remedy if found else None) or outcome.fix
+    return Reason(outcome.rule, outcome.policy, outcome.status, text, remedy, len(found))
