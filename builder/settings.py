@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from platformdirs import user_cache_path, user_config_path
-from pydantic import Field, ValidationError
+from pydantic import ByteSize, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -28,6 +28,10 @@ class Settings(BaseSettings):
 
     cache: Path = Field(
         default_factory=lambda: user_cache_path("mlbuild"), description="Downloads, layers, databases."
+    )
+    cache_limit: ByteSize = Field(
+        default=ByteSize(100 * 10**9),
+        description="What the cache may grow to, such as 50GB; the longest unused goes first.",
     )
     policies: Path = Field(
         default_factory=lambda: shipped("policies"), description="Policy sets, waivers, advisories."

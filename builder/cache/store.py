@@ -1,112 +1,27 @@
-"""The content-addressed cache: downloads and layer blobs by sha256, and what each layer was made from.
-
-    blobs/sha256/ab/ab12…        a file with that digest
-    blobs/sha256/ab/ab12….seen   its size and modification time when it was last hashed
-    layers/KEY.json              the layer that a set of inputs gives: descriptor, diffID, tar size
-    known/                       digests of large files outside the cache, by path, size and times
-    new/                         files being written
-    NAME/                        whatever `directory(NAME)` is asked for
-
-How content is trusted: a blob is hashed while it is written and gets its name only when the digest is
-right. When it is asked for again its size and modification time are compared with those of that moment;
-when they differ (the cache was copied, the file was touched or altered) it is hashed again. So altered
-content is found unless size and time were forged with it; registries and the image's own digests still
-hold then. Files are not synced to disk: after a power cut a blob may be short, which its size tells.
-
-Several builds may use one cache, and any may be killed at any moment: a file appears whole under its
-name by a rename, in place of an equal one, and nothing is deleted that another build could be reading.
-Leftovers in new/ are harmless; those more than a day old are removed when a cache is opened.
-"""
+"""The cache itself: putting files in, finding them again, and making a layer at most once."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar
+from typing import BinaryIO, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel
 
+from builder.cache.records import Known, LayerRecord, Recipe, Seen, StoredLayer, read_record
+from builder.cache.sessions import Sessions
 from builder.errors import BuilderError
-from builder.layers.tar import CHUNK, LAYOUT_VERSION, Compression, WrittenLayer
+from builder.layers.tar import CHUNK, WrittenLayer
 from compliance.oci.digest import Digest
-from compliance.oci.manifest import Descriptor
 
 _LEFTOVER_SECONDS: Final = 24 * 60 * 60
 _REMEMBERED_SIZE: Final = 1 << 20
 _CLOCK_TICK: Final = 2.0
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredLayer:
-    """A layer whose blob is in the cache at `path`. `tar_size` is in bytes, uncompressed."""
-
-    descriptor: Descriptor
-    diff_id: Digest
-    tar_size: int
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that the bytes of a layer depend on, besides the layout version.
-
-    `kind` names the function that makes it (`wheels`, `app`, `debian`), `inputs` are digests and whatever
-    else that function reads, in its order. `prefix` and `interpreter` are of the environment inside.
-    """
-
-    kind: str
-    inputs: tuple[str, ...]
-    prefix: str = ""
-    interpreter: str = ""
-    compression: Compression = Compression.GZIP
-
-    @property
-    def key(self) -> str:
-        """A name for the layer that these inputs give, as 64 hexadecimal digits."""
-        parts = [
-            str(LAYOUT_VERSION),
-            self.kind,
-            list(self.inputs),
-            self.prefix,
-            self.interpreter,
-            self.compression.writer,
-        ]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-class _Seen(BaseModel):
-    """A blob's size in bytes and modification time in nanoseconds when its digest was found true."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    size: int
-    mtime_ns: int
-
-
-class _Known(BaseModel):
-    """A file outside the cache: inode, size and times, and the digest it had with them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    identity: list[int]
-    digest: Digest
-
-
-class _LayerRecord(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    descriptor: Descriptor
-    diff_id: Digest
-    tar_size: int
 
 
 class Cache:
@@ -118,6 +33,9 @@ class Cache:
         self._layers = self.directory("layers")
         self._known = self.directory("known")
         self._new = self.directory("new")
+        sessions = self.directory("sessions")
+        with storing(sessions):
+            self.sessions = Sessions(sessions)
         self._sweep()
 
     def directory(self, name: str) -> Path:
@@ -128,14 +46,21 @@ class Cache:
         return path
 
     def get(self, digest: Digest) -> Path | None:
-        """The file with this digest, or None. It costs two system calls unless the file looks altered."""
+        """The file with this digest, or None. It costs a few system calls unless the file looks altered.
+
+        A file that was given out is kept at least until the session of this object ends.
+        """
         path = self.path(digest)
-        try:
-            state = path.stat()
-        except OSError:
-            return None
-        if self._seen(digest) == _Seen(size=state.st_size, mtime_ns=state.st_mtime_ns):
-            return path
+        note = path.with_suffix(".seen")
+        with self.sessions.guarded():
+            try:
+                state = path.stat()
+            except OSError:
+                return None
+            if read_record(note, Seen) == Seen(size=state.st_size, mtime_ns=state.st_mtime_ns):
+                os.utime(note)
+                return path
+            note.touch()  # an empty note says nothing of the content, but that it is in use
         with path.open("rb") as stream:
             if Digest.of_chunks(iter(lambda: stream.read(CHUNK), b"")) != digest:
                 return None
@@ -160,9 +85,8 @@ class Cache:
         with storing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             file.chmod(0o644)
-            state = file.stat()
+            self._note(digest, file.stat())  # first, so that the file is in use from the moment it is there
             file.replace(path)
-            self._note(digest, state)
         return path
 
     @contextmanager
@@ -186,19 +110,19 @@ class Cache:
         identity = [state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns]
         note = self._known / f"{Digest.of(os.fsencode(file.absolute())).hex}.json"
         if state.st_size >= _REMEMBERED_SIZE:
-            known = _read(note, _Known)
+            known = read_record(note, Known)
             if known is not None and known.identity == identity:
                 return known.digest
         started = time.time()
         with file.open("rb") as stream:
             digest = Digest.of_chunks(iter(lambda: stream.read(CHUNK), b""))
         if state.st_size >= _REMEMBERED_SIZE and state.st_ctime < started - _CLOCK_TICK:
-            self._write(note, _Known(identity=identity, digest=digest))
+            self._write(note, Known(identity=identity, digest=digest))
         return digest
 
     def layer(self, recipe: Recipe) -> StoredLayer | None:
         """The layer this recipe gave before, or None when it was never made or its blob is gone."""
-        record = _read(self._layers / f"{recipe.key}.json", _LayerRecord)
+        record = read_record(self._layers / f"{recipe.key}.json", LayerRecord)
         path = self.get(record.descriptor.digest) if record is not None else None
         if record is None or path is None:
             return None
@@ -213,7 +137,7 @@ class Cache:
             written = write(stream)
             stream.flush()
             path = self.adopt(name, written.descriptor.digest)
-        record = _LayerRecord(descriptor=written.descriptor, diff_id=written.diff_id, tar_size=written.tar_size)
+        record = LayerRecord(descriptor=written.descriptor, diff_id=written.diff_id, tar_size=written.tar_size)
         self._write(self._layers / f"{recipe.key}.json", record)
         return StoredLayer(written.descriptor, written.diff_id, written.tar_size, path)
 
@@ -223,11 +147,8 @@ class Cache:
             raise BuilderError(f"the cache holds content by sha256, not by {digest}")
         return self._blobs / digest.hex[:2] / digest.hex
 
-    def _seen(self, digest: Digest) -> _Seen | None:
-        return _read(self.path(digest).with_suffix(".seen"), _Seen)
-
     def _note(self, digest: Digest, state: os.stat_result) -> None:
-        self._write(self.path(digest).with_suffix(".seen"), _Seen(size=state.st_size, mtime_ns=state.st_mtime_ns))
+        self._write(self.path(digest).with_suffix(".seen"), Seen(size=state.st_size, mtime_ns=state.st_mtime_ns))
 
     def _write(self, path: Path, model: BaseModel) -> None:
         with self.fresh() as (stream, name):
@@ -242,14 +163,6 @@ class Cache:
             with suppress(FileNotFoundError):  # another build swept it first
                 if leftover.stat().st_mtime < oldest:
                     leftover.unlink()
-
-
-def _read(path: Path, model: type[ModelT]) -> ModelT | None:
-    """A record, or None when there is none that can be read: it will be made again."""
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
 
 
 @contextmanager
