@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from builder.lock import LockFile, as_evidence, inventory_packages
 from builder.settings import Settings
 from builder.spec import Spec
 from builder.state import State
+from builder.system import system_packages
 from builder.workshop import Workshop
 from compliance.attest.bundle import sign_statement, verify_bundle
 from compliance.attest.keys import TrustedKeys, generate_key, load_signer
@@ -66,7 +66,7 @@ def sign_evidence(
     """
     if not settings.key.exists():
         make_signing_key(settings.key, settings.trusted_keys)
-    inventory = _inventory(base, lock, image.layer_of)
+    inventory = _inventory(base, lock, image)
     sbom = to_cyclonedx(inventory, name=spec.image)
     subjects = subjects_for(spec.image, image.digest, image.config_digest)
     provenance = slsa_statement(
@@ -131,7 +131,7 @@ def image_evidence(
     workshop: Workshop,
 ) -> Evidence:
     """What is known of the built image."""
-    inventory = _inventory(base, lock, image.layer_of)
+    inventory = _inventory(base, lock, image)
     return Evidence(
         subject=Subject(spec.image, spec.stage, image.digest),
         base=base.base,
@@ -146,8 +146,12 @@ def image_evidence(
     )
 
 
-def _inventory(base: BaseDefinition, lock: LockFile, layer_of: Mapping[str, Digest] | None = None) -> Inventory:
-    packages = (*base.packages, *inventory_packages(lock, layer_of))
+def _inventory(base: BaseDefinition, lock: LockFile, image: BuiltImage | None = None) -> Inventory:
+    """All packages; each knows its layer once there is an image."""
+    packages = [*base.packages, *inventory_packages(lock, image.layer_of if image is not None else None)]
+    if lock.system is not None:
+        layer = image.system_layer if image is not None else None
+        packages += system_packages(lock.system, lock.pins.system, base, layer)
     return Inventory(base.os, tuple(sorted(packages, key=lambda package: package.purl)))
 
 

@@ -24,7 +24,7 @@ from builder.layers.plan import WheelLayer, overlay, plan_layers
 from builder.layers.tar import Compression, WrittenLayer, write_layer
 from builder.layers.wheel import Environment, WheelInput, open_wheel
 from builder.progress import Progress
-from compliance.inventory import Origin
+from compliance.inventory import Ecosystem, Origin
 from compliance.oci.digest import Digest
 from compliance.oci.layout import REFERENCE_NAME, Layout
 from compliance.oci.manifest import (
@@ -59,7 +59,10 @@ class BaseImage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageLayer:
-    """One layer of an image and what is in it: the names and versions of wheels, sorted."""
+    """One layer of an image and what is in it: the names and versions of wheels, sorted; else `contents` in words.
+
+    `ecosystem` is whose packages it holds, if it holds any.
+    """
 
     descriptor: Descriptor
     diff_id: Digest
@@ -67,6 +70,13 @@ class ImageLayer:
     path: Path
     origin: Origin
     packages: tuple[tuple[str, str], ...] = ()
+    ecosystem: Ecosystem = Ecosystem.PYPI
+    contents: str = ""
+
+    @property
+    def stored(self) -> StoredLayer:
+        """The layer as the cache knows it."""
+        return StoredLayer(self.descriptor, self.diff_id, self.tar_size, self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,11 @@ class BuiltImage:
     @property
     def digest(self) -> Digest:
         return self.descriptor.digest
+
+    @property
+    def system_layer(self) -> Digest | None:
+        """The diffID of the layer that holds the project's Debian packages."""
+        return next((layer.diff_id for layer in self.layers if layer.ecosystem is Ecosystem.DEBIAN), None)
 
     @property
     def layer_of(self) -> Mapping[str, Digest]:
@@ -101,15 +116,20 @@ def build_image(
     environment: Environment = Environment(),  # noqa: B008 - frozen
     compression: Compression = Compression.GZIP,
     workers: int | None = None,
+    system: ImageLayer | None = None,
+    models: Sequence[ImageLayer] = (),
 ) -> BuiltImage:
     """Make the image in `layout` and its index. The same inputs give the same digest on any machine.
+
+    Right above the base lies `system`, the layer of Debian packages; between wheels and project, `models`.
 
     Raises BuilderError for a wheel that cannot be installed as locked, InvalidInput for a project that
     cannot be taken as it is.
     """
-    plan = plan_layers(wheels, base_layers=len(base.layers))
+    lower = [system] if system is not None else []
+    plan = plan_layers(wheels, base_layers=len(base.layers) + len(lower) + len(models))
     jobs = [_WheelJob(layer, environment, compression) for layer in plan]
-    layers = _make_layers(jobs, cache, progress, workers or os.cpu_count() or 1)
+    layers = [*lower, *_make_layers(jobs, cache, progress, workers or os.cpu_count() or 1), *models]
     own = app_layer(app, cache, progress, compression=compression) if app is not None else None
     if own is not None:
         layers.append(own)
@@ -226,6 +246,8 @@ def _link(layout: Layout, source: Path, descriptor: Descriptor) -> None:
 
 
 def _contents(layer: ImageLayer) -> str:
+    if layer.contents:
+        return layer.contents
     if layer.origin is Origin.APP:
         return "project files"
     return " ".join(f"{name}=={version}" for name, version in layer.packages)

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from builder.cache import Cache
 from builder.dependencies import trace
 from builder.lock_reader import parse_lock, read_lock
 from builder.lock_writer import render
-from builder.lockfile import LOCK_NAME, LockedWheel, LockFile, Pins
+from builder.lockfile import LOCK_NAME, LockedSystem, LockedWheel, LockFile, Pins
 from builder.metadata import read_metadata
 from builder.progress import Progress
 from builder.requirements import Inputs, read_inputs
 from builder.spec import SPEC_NAME, Spec
+from builder.system import AskedDebs, lock_system
 from builder.target import Target
 from builder.uv import Question, Uv
 from compliance.bases import BaseDefinition
+from compliance.document import read_document
 from compliance.errors import InvalidInput
 from compliance.evidence import Lock, LockedPackage
 from compliance.inventory import Ecosystem, Origin, Package
@@ -46,6 +49,7 @@ def lock_project(
     cache: Cache,
     progress: Progress,
     *,
+    now: datetime,
     upgrade: bool = False,
     workers: int = 8,
     environment: Mapping[str, str] = os.environ,
@@ -53,13 +57,14 @@ def lock_project(
     """Lock the project of `spec_path` for `base`, and write the lock beside it when it has changed.
 
     `upgrade` lets every version move; otherwise those in the present lock are kept where they still fit.
+    `now` is when Debian packages that are resolved count as current.
     `environment` is where index settings and credentials come from. Raises InvalidInput when the
     requirements are wrong or cannot be met, Unavailable when an index cannot be asked.
     """
     path = spec_path.parent / LOCK_NAME
     inputs = read_inputs(spec, spec_path)
-    pins = _pins(inputs, base)
-    pinned = _pinned(path, progress)
+    pins = _pins(spec, inputs, base)
+    pinned, before = _pinned(path, progress)
     progress.step(f"resolving {len(pins.requirements)} requirements for Python {pins.target.python}")
     question = Question(
         spec_path=spec_path.absolute(),
@@ -90,7 +95,13 @@ def lock_project(
         )
         for wheel in resolved
     )
-    raw = render(pins, wheels)
+    system = None
+    if spec.system:
+        kept = before if before is not None and not upgrade else None
+        system = _same_system(kept, pins) or lock_system(
+            _asked_debs(spec, spec_path), base, cache, progress, now=now, workers=workers
+        )
+    raw = render(pins, wheels, system)
     lock = parse_lock(raw, path)
     if raw != pinned:
         part = path.with_name(f".{path.name}.{os.getpid()}")
@@ -101,7 +112,7 @@ def lock_project(
 
 def is_current(lock: LockFile, spec: Spec, base: BaseDefinition) -> tuple[bool, str]:
     """Whether the lock still answers the spec beside it, and in a few words why not. Nothing is resolved."""
-    now = _pins(read_inputs(spec, lock.path.parent / SPEC_NAME), base)
+    now = _pins(spec, read_inputs(spec, lock.path.parent / SPEC_NAME), base)
     then = lock.pins
     if now.digest == then.digest:
         return True, "the lock answers the spec"
@@ -113,6 +124,7 @@ def is_current(lock: LockFile, spec: Spec, base: BaseDefinition) -> tuple[bool, 
         ("requirements", now.requirements, then.requirements),
         ("constraints", now.constraints, then.constraints),
         ("index options", now.options, then.options),
+        ("Debian packages", now.system, then.system),
     ):
         added, gone = sorted(set(new) - set(old)), sorted(set(old) - set(new))
         if added or gone:
@@ -124,7 +136,8 @@ def is_current(lock: LockFile, spec: Spec, base: BaseDefinition) -> tuple[bool, 
 def as_evidence(lock: LockFile) -> Lock:
     """The lock as policies see it."""
     packages = (
-        LockedPackage(wheel.name, wheel.version, wheel.sha256, wheel.url, wheel.index) for wheel in lock.wheels
+        LockedPackage(wheel.name, wheel.version, wheel.sha256, wheel.url, wheel.index, wheel.upload_time)
+        for wheel in lock.wheels
     )
     return Lock(lock.digest, tuple(packages))
 
@@ -151,18 +164,38 @@ def inventory_packages(lock: LockFile, layer_of: Mapping[str, Digest] | None = N
     return tuple(sorted(packages, key=lambda package: package.purl))
 
 
-def _pins(inputs: Inputs, base: BaseDefinition) -> Pins:
-    return Pins(base.name, base.digest, Target.of(base), inputs.requirements, inputs.limits, inputs.options)
+def _pins(spec: Spec, inputs: Inputs, base: BaseDefinition) -> Pins:
+    return Pins(
+        base.name,
+        base.digest,
+        Target.of(base),
+        inputs.requirements,
+        inputs.limits,
+        inputs.options,
+        tuple(sorted(spec.system)),
+    )
 
 
-def _pinned(path: Path, progress: Progress) -> bytes | None:
+def _same_system(before: LockFile | None, pins: Pins) -> LockedSystem | None:
+    """The Debian packages of the lock there is, when the same were asked for on the same base."""
+    if before is None or (before.pins.system, before.pins.base_digest) != (pins.system, pins.base_digest):
+        return None
+    return before.system
+
+
+def _asked_debs(spec: Spec, spec_path: Path) -> AskedDebs:
+    document = read_document(spec_path)
+    places = tuple(document.where(("system", index)) for index in range(len(spec.system)))
+    return AskedDebs(spec.system, document.where(("system",)), places)
+
+
+def _pinned(path: Path, progress: Progress) -> tuple[bytes, LockFile] | tuple[None, None]:
     """The present lock, for the versions in it; None when there is none that can be read."""
     if not path.is_file():
-        return None
+        return None, None
     raw = path.read_bytes()
     try:
-        parse_lock(raw, path)
+        return raw, parse_lock(raw, path)
     except InvalidInput as error:
         progress.step(f"{error.message}; so every version is chosen anew")
-        return None
-    return raw
+        return None, None

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal, NoReturn, TypeVar
+from typing import Annotated, Final, Literal, NoReturn, TypeVar
 
 from packaging.pylock import Package as PylockPackage
 from packaging.pylock import PackageWheel, Pylock, PylockUnsupportedVersionError, PylockValidationError
 from packaging.utils import InvalidWheelFilename
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from builder.indexes import is_remote, without_credentials
-from builder.lockfile import FORMAT, LockedWheel, LockFile, Pins
+from builder.lockfile import FORMAT, LockedSystem, LockedWheel, LockFile, Pins
 from builder.target import Target
 from builder.wheels import best_wheel
+from compliance.base_files import LockedDeb, PackageName
 from compliance.document import Document, Key, to_model
 from compliance.errors import InvalidInput
 from compliance.oci.digest import Digest
@@ -39,6 +40,14 @@ class _Base(_Table):
     digest: Digest
 
 
+class _System(_Table):
+    """`[tool.mlbuild.system]`"""
+
+    packages: Annotated[list[PackageName], Field(min_length=1)]
+    resolved: AwareDatetime
+    debs: list[LockedDeb]
+
+
 class _Tool(_Table):
     """`[tool.mlbuild]`"""
 
@@ -51,6 +60,7 @@ class _Tool(_Table):
     constraints: list[str] = []
     options: list[str] = []
     base: _Base
+    system: _System | None = None
 
 
 class _PackageTool(_Table):
@@ -93,12 +103,14 @@ class _Reader:
             )
         wheels = tuple(self._wheel(index, package, pins.target) for index, package in enumerate(lock.packages))
         self._check_names(wheels)
+        system = self._system(tool.system) if tool.system is not None else None
         return LockFile(
             self._document.path,
             digest,
             pins,
             tuple(tool.indexes),
             tuple(sorted(wheels, key=lambda wheel: wheel.name)),
+            system,
         )
 
     def _standard(self) -> Pylock:
@@ -147,6 +159,7 @@ class _Reader:
             tuple(tool.requirements),
             tuple(tool.constraints),
             tuple(tool.options),
+            tuple(tool.system.packages) if tool.system is not None else (),
         )
         if pins.digest != tool.inputs:
             self._fail(
@@ -156,6 +169,13 @@ class _Reader:
                 "inputs",
             )
         return pins
+
+    def _system(self, system: _System) -> LockedSystem:
+        names = [deb.name for deb in system.debs]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                self._fail(f"the Debian package {name} stands twice", "tool", "mlbuild", "system", "debs", index)
+        return LockedSystem(system.resolved, tuple(sorted(system.debs, key=lambda deb: deb.name)))
 
     def _wheel(self, index: int, package: PylockPackage, target: Target) -> LockedWheel:
         name = package.name

@@ -9,13 +9,13 @@ import tomlkit
 from packaging.pylock import PackageWheel
 from tomlkit.items import Array, InlineTable, Table
 
-from builder.lockfile import FORMAT, LockedWheel, Pins
+from builder.lockfile import FORMAT, LockedSystem, LockedWheel, Pins
 from builder.target import Target
 
 _HEADER: Final = "Written by `mlbuild lock`. To change it, change the requirements and run that again."
 
 
-def render(pins: Pins, wheels: Sequence[LockedWheel]) -> bytes:
+def render(pins: Pins, wheels: Sequence[LockedWheel], system: LockedSystem | None = None) -> bytes:
     """The lock file's bytes (PEP 751): keys in the standard's order, packages by name."""
     document = tomlkit.document()
     document.add(tomlkit.comment(_HEADER))
@@ -28,7 +28,10 @@ def render(pins: Pins, wheels: Sequence[LockedWheel]) -> bytes:
         packages.append(_package(wheel))
     document.add("packages", packages if wheels else tomlkit.array())
     tool = tomlkit.table(is_super_table=True)
-    tool.add("mlbuild", _tool(pins, wheels))
+    mlbuild = _tool(pins, wheels)
+    if system is not None:
+        mlbuild.add("system", _system(pins, system))
+    tool.add("mlbuild", mlbuild)
     document.add("tool", tool)
     return (tomlkit.dumps(document).rstrip() + "\n").encode()
 
@@ -98,6 +101,20 @@ def _tool(pins: Pins, wheels: Sequence[LockedWheel]) -> Table:
     base.add("name", tomlkit.string(pins.base_name))
     base.add("digest", tomlkit.string(pins.base_digest))
     table.add("base", base)
+    return table
+
+
+def _system(pins: Pins, system: LockedSystem) -> Table:
+    table = tomlkit.table()
+    table.add("packages", _strings(pins.system))
+    table.add("resolved", tomlkit.item(system.resolved))
+    debs = tomlkit.aot()
+    for deb in system.debs:
+        item = tomlkit.table()
+        for key, value in deb.model_dump(by_alias=True, exclude_none=True).items():
+            item.add(key, _strings(value) if isinstance(value, tuple) else tomlkit.item(value))
+        debs.append(item)
+    table.add("debs", debs if system.debs else tomlkit.array())
     return table
 
 

@@ -17,6 +17,7 @@ from typing import Final
 from packageurl import PackageURL
 
 from builder.target import Target
+from compliance.base_files import LockedDeb
 from compliance.oci.digest import Digest
 
 LOCK_NAME: Final = "pylock.toml"
@@ -60,6 +61,7 @@ class Pins:
     requirements: tuple[str, ...]
     constraints: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    system: tuple[str, ...] = ()
 
     @property
     def digest(self) -> Digest:
@@ -74,7 +76,17 @@ class Pins:
             list(self.constraints),
             list(self.options),
         ]
-        return Digest.of(json.dumps(parts, separators=(",", ":")).encode())
+        further = {"system": self.system}
+        asked = {name: list(texts) for name, texts in further.items() if texts}
+        return Digest.of(json.dumps([*parts, asked] if asked else parts, separators=(",", ":")).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class LockedSystem:
+    """The Debian packages that lie on the base, sorted by name. `resolved` is when (UTC) they were current."""
+
+    resolved: datetime
+    debs: tuple[LockedDeb, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,7 @@ class LockFile:
     pins: Pins
     indexes: tuple[str, ...]
     wheels: tuple[LockedWheel, ...]
+    system: LockedSystem | None = None
 
     @property
     def size(self) -> int:

@@ -18,6 +18,7 @@ from builder.lock import LOCK_NAME, LockFile, is_current, lock_project, read_loc
 from builder.moment import source_date
 from builder.spec import Spec, find_spec, read_spec
 from builder.state import State
+from builder.system import system_layer
 from builder.workshop import Workshop
 from compliance.bases import BaseDefinition
 from compliance.evidence import Evidence
@@ -86,6 +87,7 @@ def settle_lock(project: Project, workshop: Workshop, *, upgrade: bool = False, 
         base,
         workshop.cache,
         workshop.progress,
+        now=workshop.now,
         upgrade=upgrade,
         workers=workshop.settings.workers,
     )
@@ -124,6 +126,7 @@ def _build(project: Project, workshop: Workshop, lock: LockFile) -> BuiltProject
     definition = workshop.base(project.spec.base)
     settings, cache, progress = workshop.settings, workshop.cache, workshop.progress
     base = build_base(definition, cache, progress, workers=settings.workers)
+    system = system_layer(base, lock.system, lock.pins.system, cache, progress, workers=settings.workers)
     artifacts = [Artifact(wheel.url, wheel.sha256, wheel.size, wheel.filename) for wheel in lock.wheels]
     files = fetch(artifacts, cache, progress, workers=settings.workers)
     wheels = [
@@ -140,6 +143,7 @@ def _build(project: Project, workshop: Workshop, lock: LockFile) -> BuiltProject
         layout,
         progress,
         environment=_environment(definition),
+        system=system,
     )
     evidence = sign_evidence(project.spec_path, project.spec, definition, lock, image, project.state, settings)
     project.state.built_from = _inputs(project, workshop, lock)

@@ -28,6 +28,7 @@ _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LABEL: Final = re.compile(r"[a-z0-9]+(?:[._/-][a-z0-9]+)*")
 _USER: Final = re.compile(r"(?:[a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})(?::(?:[a-z_][a-z0-9_-]{0,31}|[0-9]{1,10}))?")
+_DEBIAN_PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+")  # Debian policy 5.6.1
 _PORT: Final = re.compile(r"(?P<number>[0-9]{1,5})(?:/(?P<protocol>tcp|udp|sctp))?")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _REQUIREMENT_FILES: Final = (".txt", ".in", ".toml")
@@ -103,6 +104,14 @@ def _requirement(text: str) -> str:
     return text
 
 
+def _debian_package(text: str) -> str:
+    if not _DEBIAN_PACKAGE.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is not the name of a Debian package, such as libgl1: no version, no architecture"
+        )
+    return text
+
+
 def _port(value: Any) -> Any:
     match = None if isinstance(value, bool) else _PORT.fullmatch(str(value))
     if match is None or not 1 <= int(match["number"]) <= 65535:
@@ -147,6 +156,9 @@ class Spec(_Part):
     dependencies: tuple[Annotated[str, AfterValidator(_requirement)], ...] | None = Field(
         default=None, description="Requirements written here, instead of or beside files; [] for none."
     )
+    system: tuple[Annotated[str, AfterValidator(_debian_package)], ...] = Field(
+        default=(), description="Debian packages, by name, that lie on the base in a layer of their own."
+    )
     app: App = Field(default_factory=App, description="Which of the project's files go to /app.")
     entrypoint: Arguments | None = Field(default=None, description="The program that always runs, as a list.")
     command: Arguments | None = Field(
@@ -170,6 +182,14 @@ class Spec(_Part):
                 wanted = "letters, digits and _" if form is _VARIABLE else "lower-case words with dots between"
                 raise ValueError(f"{key!r} cannot be a key here: {wanted}")
         return table
+
+    @field_validator("system")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise ValueError(f"{name} stands twice")
+        return names
 
     @field_validator("user", mode="before")
     @classmethod

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from pathlib import Path
+from types import MappingProxyType
 
 from packageurl import PackageURL
 
@@ -76,7 +77,8 @@ class BaseDefinition:
 
     @property
     def base(self) -> Base:
-        return Base(self.name, self.digest, self.image.diff_ids, self.recipe.owner, self.end_of_life)
+        owner = self.recipe.owner
+        return Base(self.name, self.digest, self.image.diff_ids, owner, self.end_of_life, self.created)
 
     @property
     def settings(self) -> Settings:
@@ -86,7 +88,20 @@ class BaseDefinition:
     @property
     def packages(self) -> tuple[Package, ...]:
         """The Debian packages in the base, sorted by purl. All of them are in its first layer."""
-        locked = {package.name: package for package in self.image.packages}
+        return self.inventoried(self.image.packages, Origin.BASE, self.image.diff_ids[0])
+
+    def inventoried(
+        self,
+        debs: Sequence[LockedDeb],
+        origin: Origin,
+        layer: Digest | None,
+        chains: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    ) -> tuple[Package, ...]:
+        """Debian packages from the base's archives as parts of an image, sorted by purl.
+
+        They depend on each other and on packages of the base. `chains` lead to them, by name.
+        """
+        purls = {package.name: self.purl(package) for package in (*self.image.packages, *debs)}
         mirrors = {archive.name: archive.mirror for archive in self.recipe.archives}
         packages = (
             Package(
@@ -94,17 +109,18 @@ class BaseDefinition:
                 name=package.name,
                 version=package.version,
                 ecosystem=Ecosystem.DEBIAN,
-                origin=Origin.BASE,
-                layer=self.image.diff_ids[0],
+                origin=origin,
+                layer=layer,
                 licence=package.licence,
                 sha256=package.sha256,
                 url=f"{mirrors[package.archive]}/{package.path}",
                 source_name=package.source,
                 source_version=package.source_version,
                 architecture=package.architecture,
-                depends_on=tuple(sorted(self.purl(locked[name]) for name in package.depends)),
+                chain=chains.get(package.name, ()),
+                depends_on=tuple(sorted(purls[name] for name in package.depends)),
             )
-            for package in self.image.packages
+            for package in debs
         )
         return tuple(sorted(packages, key=lambda package: package.purl))
 

@@ -13,12 +13,11 @@ from fnmatch import translate
 from typing import Final
 
 from builder.errors import BuilderError
-from builder.layers.deb import MERGED, Deb
+from builder.layers.deb import MERGED, STATUS, Deb
 from builder.layers.tar import Entry, Kind, directory, of_bytes, symlink
 from compliance.base_files import Files, LockedDeb, Recipe
 
 CA_BUNDLE: Final = "etc/ssl/certs/ca-certificates.crt"
-STATUS: Final = "var/lib/dpkg/status.d"
 NO_LOGIN: Final = "/usr/sbin/nologin"
 
 Tree = dict[str, Entry]

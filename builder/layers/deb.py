@@ -25,6 +25,9 @@ from builder.layers.tar import CHUNK, Entry, Kind, is_plain
 MERGED: Final = ("bin", "lib", "lib32", "lib64", "libo32", "libx32", "sbin")
 """The directories of / that are symbolic links into /usr (the merged-/usr layout)."""
 
+STATUS: Final = "var/lib/dpkg/status.d"
+"""Where layers list their packages, one file each. Scanners read it as they read /var/lib/dpkg/status."""
+
 _AR_MAGIC: Final = b"!<arch>\n"
 _AR_HEADER: Final = 60
 _MAX_CONTROL: Final = 64 << 20  # bytes unpacked; real ones stay below 1 MB

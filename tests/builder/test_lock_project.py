@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from compliance.bases import BaseDefinition, find_base, read_bases
 from compliance.errors import InvalidInput, Unavailable
 from tests.builder.wheel_index import Index, make_wheel, serve_index
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -64,6 +66,7 @@ class Workplace:
             self.base,
             self.cache,
             Quiet(),
+            now=NOW,
             upgrade=upgrade,
             environment=self.environment,
         )
