@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     gate: str | None = Field(default=None, description="Host and port of the gate that images are pushed to.")
     builder_id: str = Field(default="urn:mlbuild:builder:local", description="Who builds, as provenance names it.")
     trivy: Path | None = Field(default=None, description="The trivy program; looked up on PATH when not set.")
+    database: str | None = Field(
+        default=None,
+        description="Repository of Trivy's database (HOST/REPOSITORY[:TAG]); where Trivy has it from if not set.",
+    )
     workers: int = Field(default=8, ge=1, le=64, description="Downloads and uploads at once.")
 
     @classmethod

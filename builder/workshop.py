@@ -55,7 +55,13 @@ class Workshop:
     def databases(self) -> tuple[tuple[TrivyDatabase, ...], tuple[str, ...]]:
         """The vulnerability databases that can be used, and notes on those that cannot."""
         advisories = self.settings.policies / "advisories"
-        return find_databases(self.trivy, self.cache.directory("databases"), advisories, now=self.now)
+        return find_databases(
+            self.trivy,
+            self.cache.directory("databases"),
+            advisories,
+            now=self.now,
+            repository=self.settings.database,
+        )
 
     @cached_property
     def trusted_keys(self) -> TrustedKeys:

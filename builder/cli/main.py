@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli import base, cache, image, key, policy
+from builder.cli import advisories, base, cache, db, image, key, policy
 from builder.cli import project as project_commands
 from builder.cli.context import Session, failing_well
 
@@ -52,5 +52,14 @@ def main(context: click.Context, project: Path, as_json: bool, quiet: bool) -> N
         context.invoke(project_commands.everything)
 
 
-for command in (*project_commands.COMMANDS, *image.COMMANDS, base.group, cache.group, key.group, policy.group):
+for command in (
+    *project_commands.COMMANDS,
+    *image.COMMANDS,
+    base.group,
+    cache.group,
+    key.group,
+    policy.group,
+    advisories.group,
+    db.group,
+):
     main.add_command(command)

@@ -91,11 +91,15 @@ class Trivy:
             said = run(self.binary, ["version", "--format", "json", "--cache-dir", nowhere], timeout=30)
         return _parse(_Version, said).version
 
-    def download_database(self, target: Path, *, timeout: float) -> None:
-        """Download Trivy's own database into `target/db`, within `timeout` seconds. Raises Unavailable."""
+    def download_database(self, target: Path, *, timeout: float, repository: str | None = None) -> None:
+        """Download Trivy's own database into `target/db`, within `timeout` seconds. Raises Unavailable.
+
+        `repository` is where it is, as `HOST/REPOSITORY` with or without a tag; else where Trivy has it from.
+        """
+        source = () if repository is None else ("--db-repository", repository)
         run(
             self.binary,
-            ["image", "--cache-dir", target.absolute(), "--download-db-only", "--no-progress", *QUIET],
+            ["image", "--cache-dir", target.absolute(), "--download-db-only", "--no-progress", *source, *QUIET],
             timeout=timeout,
         )
 
