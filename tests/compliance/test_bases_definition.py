@@ -1,12 +1,22 @@
 """Recipes and locks of bases: what is read from good ones, and what is said of bad ones."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from compliance.bases import BaseDefinition, debian_purl, find_base, read_base, read_bases, recognise
+from compliance.bases import (
+    BaseDefinition,
+    debian_purl,
+    find_architectures,
+    find_base,
+    read_base,
+    read_bases,
+    recognise,
+    settings_of,
+)
 from compliance.errors import InvalidInput
 from compliance.evidence import Absent
 from compliance.inventory import Base, Ecosystem, OperatingSystem, Origin
@@ -50,6 +60,20 @@ def test_the_user_is_numeric_so_that_a_runtime_can_tell_it_is_not_root(tiny: Bas
     assert tiny.settings.working_dir == "/app"
 
 
+def test_a_base_for_cuda_tells_the_nvidia_runtime_what_to_give_and_its_recipe_has_the_last_word(
+    tiny: BaseDefinition,
+) -> None:
+    changes = {"cuda": "12.4", "environment": {"NVIDIA_VISIBLE_DEVICES": "none"}}
+    recipe = tiny.recipe.model_copy(update=changes)
+    assert settings_of(recipe, tiny.created).environment == (
+        "NVIDIA_VISIBLE_DEVICES=none",
+        "NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+        "NVIDIA_REQUIRE_CUDA=cuda>=12.4",
+    )
+    assert replace(tiny, recipe=recipe).cuda == "12.4"
+    assert tiny.cuda is None
+
+
 def test_the_packages_carry_source_origin_layer_and_dependencies(tiny: BaseDefinition) -> None:
     libc6, libcrypt1 = tiny.packages
     assert libc6.purl == LIBC6
@@ -77,6 +101,7 @@ def test_a_base_is_recognised_by_its_layers_at_the_bottom(tiny: BaseDefinition) 
 
 def test_a_base_is_found_by_name_and_architecture(tiny: BaseDefinition) -> None:
     assert find_base([tiny], "tiny", "amd64") is tiny
+    assert find_architectures([tiny], "tiny") == (tiny,)
     with pytest.raises(InvalidInput, match="did you mean 'tiny'"):
         find_base([tiny], "tinny", "amd64")
     with pytest.raises(InvalidInput, match="not locked for arm64, only for amd64"):
@@ -115,6 +140,7 @@ def test_the_shipped_bases_can_be_read() -> None:
 
 
 BAD_RECIPES = [
+    ("cuda-version-is-a-number", 13, "cuda: Input should be a valid string"),
     ("end-of-life-is-no-date", 4, "end-of-life: Input should be a valid date"),
     ("name-is-not-the-directory", 1, "the base is named 'large' but stands in the directory 'tiny'"),
     ("os-version-is-a-number", 5, "os.version: Input should be a valid string"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from builder.bases.resolve import ResolvedDeb, dependencies, resolve
+from builder.bases.security import security_versions
 from compliance.errors import Unavailable
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -63,6 +64,16 @@ def test_dependencies_are_packages_of_the_base_by_name_or_by_what_they_provide()
     mail = deb("exim", provides=("mail-agent",))
     package = deb("cron", ("libc6",), ("mail-agent", "postfix"), ("left-out",), ("cron",))
     assert dependencies(package, [package, mail, deb("libc6"), deb("other")]) == ("exim", "libc6")
+
+
+def test_versions_for_security_are_read_from_the_suites_that_are_named_for_it() -> None:
+    offers = (
+        " libc6 | 2.41-12+deb13u4 | http://deb.example/debian trixie/main amd64 Packages\n"
+        " libc6 | 2.41-12+deb13u2 | http://deb.example/debian-security trixie-security/main amd64 Packages\n"
+        " libc6 | 2.41-12+deb13u10 | http://deb.example/debian-security trixie-security/main amd64 Packages\n"
+        " zlib1g | 1:1.3-1 | http://deb.example/debian-security trixie/main amd64 Packages\n"
+    )
+    assert security_versions(offers) == {"libc6": "2.41-12+deb13u10"}
 
 
 @needs_apt
