@@ -71,12 +71,12 @@ def unpack(layer: Path, target: Path) -> None:
     try:
         with tarfile.open(layer, "r|gz") as archive:
             for member in archive:
-                stream = archive.extractfile(member) if member.name.removeprefix("./") in wanted else None
+                name = member.name.removeprefix("./")
+                stream = archive.extractfile(member) if member.isreg() and name in wanted else None
                 if stream is None:
                     continue
                 if member.size > MAX_FILE:
-                    raise InvalidInput(f"{member.name} is larger than {MAX_FILE:,} bytes", at=Location(layer))
-                name = member.name.removeprefix("./")
+                    raise InvalidInput(f"{name} is larger than {MAX_FILE:,} bytes", at=Location(layer))
                 with (target / name).open("wb") as out:
                     while chunk := stream.read(_CHUNK):
                         out.write(chunk)
