@@ -20,6 +20,9 @@ from gate.rulebook import Rules, Scanner
 PREFIX: Final = "/opt/venv"
 """Where locked packages are, in images on a base that says nothing else."""
 
+DEBIAN_PACKAGES: Final = PurePosixPath("/var/lib/dpkg")
+"""Where Debian packages are listed, which count as dependencies above the base."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -34,7 +37,8 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Who brought a file: the base's layers are its own, the prefix holds dependencies, the rest is the app's."""
+    """Who brought a file: the base's layers are its own, the prefix and dpkg's database hold dependencies,
+    the rest is the app's."""
 
     base_layers: frozenset[Digest]
     prefix: PurePosixPath
@@ -49,8 +53,9 @@ class Attribution:
     def __call__(self, layer: Digest | None, path: str) -> Origin:
         if layer in self.base_layers:
             return Origin.BASE
-        inside = PurePosixPath("/" + path.lstrip("/")).is_relative_to(self.prefix)
-        return Origin.DEPENDENCY if inside else Origin.APP
+        place = PurePosixPath("/" + path.lstrip("/"))
+        locked = place.is_relative_to(self.prefix) or place.is_relative_to(DEBIAN_PACKAGES)
+        return Origin.DEPENDENCY if locked else Origin.APP
 
 
 def read_image(layout: Layout, digest: Digest, config: ImageConfig, rules: Rules) -> Reading:

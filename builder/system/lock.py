@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 
 from builder.bases import build_base
 from builder.bases.archives import fetch_debs
-from builder.bases.lock import licensed, locked_deb
+from builder.bases.lock import locked_deb
 from builder.bases.resolve import NoSuchPackages, ResolvedDeb, dependencies, resolve_above
 from builder.cache import Cache
 from builder.errors import BuilderError
 from builder.fetch import FetchError
 from builder.layers.below import read_below
 from builder.lockfile import LockedSystem
-from builder.progress import Progress, Quiet
+from builder.progress import Progress
 from builder.system.layer import system_layer
+from builder.system.licences import with_licences
 from compliance.base_files import LockedDeb
 from compliance.bases import BaseDefinition
 from compliance.errors import InvalidInput, Location
@@ -77,7 +78,7 @@ def _tried(
             at=asked.at,
             remedy="Leave out the package it comes with, or have the file excluded in the base's recipe.",
         ) from error
-    return LockedSystem(system.resolved, licensed(base.recipe.licences, system.debs, debs, Quiet()))
+    return LockedSystem(system.resolved, with_licences(system.debs, debs, base.recipe))
 
 
 def _locked(package: ResolvedDeb, found: Sequence[ResolvedDeb], installed: set[str]) -> LockedDeb:

@@ -21,6 +21,8 @@ BASE = Base("python", Digest.of(b"manifest"), (BASE_LAYER,), "platform", datetim
         (BASE_LAYER, "/opt/venv/pyvenv.cfg", Origin.BASE),
         (OWN_LAYER, "/opt/venv/lib/python3.11/site-packages/numpy/__init__.py", Origin.DEPENDENCY),
         (OWN_LAYER, "opt/venv/bin/uvicorn", Origin.DEPENDENCY),
+        (OWN_LAYER, "/var/lib/dpkg/status.d/libgl1", Origin.DEPENDENCY),
+        (OWN_LAYER, "/var/lib/dpkgs", Origin.APP),
         (OWN_LAYER, "/app/main.py", Origin.APP),
         (OWN_LAYER, "/opt/venvious/main.py", Origin.APP),
         (None, "image config", Origin.APP),
