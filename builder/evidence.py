@@ -9,6 +9,7 @@ from builder.app_reading import AppReading
 from builder.bases.build import config_of
 from builder.image import BuiltImage
 from builder.image_config import ImageSettings, runtime_config
+from builder.image_facts import image_layers, privileged_files
 from builder.layers.tar import LAYOUT_VERSION
 from builder.lock import LockFile, as_evidence, inventory_packages
 from builder.settings import Settings
@@ -18,11 +19,11 @@ from builder.system import system_packages
 from builder.workshop import Workshop
 from compliance.attest.bundle import sign_statement, verify_bundle
 from compliance.attest.keys import TrustedKeys, generate_key, load_signer
-from compliance.attest.provenance import SpecFile, read_provenance, slsa_statement
+from compliance.attest.provenance import SpecFile, read_build, read_provenance, slsa_statement
 from compliance.attest.statement import Statement, sbom_statement, subjects_for
 from compliance.bases import BaseDefinition
 from compliance.errors import InvalidInput, Unavailable
-from compliance.evidence import Absent, Evidence, Provenance, Sbom, Subject, VulnerabilityScan
+from compliance.evidence import Absent, Build, Evidence, Provenance, Sbom, Subject, VulnerabilityScan
 from compliance.inventory import Inventory
 from compliance.inventory import Settings as RuntimeSettings
 from compliance.oci.digest import Digest
@@ -118,6 +119,9 @@ def lock_evidence(
         models=app.models,
         sbom=_AFTER_BUILD,
         provenance=_AFTER_BUILD,
+        layers=_AFTER_BUILD,
+        privileged=_AFTER_BUILD,
+        build=Build(),
     )
 
 
@@ -131,6 +135,7 @@ def image_evidence(
     workshop: Workshop,
 ) -> Evidence:
     """What is known of the built image."""
+    provenance, build = _provenance(signed, image, workshop)
     inventory = _inventory(base, lock, image)
     return Evidence(
         subject=Subject(spec.image, spec.stage, image.digest),
@@ -141,8 +146,16 @@ def image_evidence(
         vulnerabilities=_scan(signed.sbom, workshop),
         secrets=app.secrets,
         models=app.models,
-        sbom=Sbom(Digest.of(signed.sbom), "CycloneDX 1.6", len(inventory.packages)),
-        provenance=_provenance(signed, image, workshop),
+        sbom=Sbom(
+            Digest.of(signed.sbom),
+            "CycloneDX 1.6",
+            len(inventory.packages),
+            key=_signer(signed.sbom_bundle, image, workshop),
+        ),
+        provenance=provenance,
+        layers=image_layers(image, base),
+        privileged=privileged_files(image, base, workshop.cache),
+        build=build,
     )
 
 
@@ -164,12 +177,25 @@ def _scan(sbom: bytes, workshop: Workshop) -> VulnerabilityScan | Absent:
     return VulnerabilityScan(scan.vulnerabilities, scan.databases, (*scan.notes, *notes))
 
 
-def _provenance(signed: SignedEvidence, image: BuiltImage, workshop: Workshop) -> Provenance | Absent:
+def _provenance(
+    signed: SignedEvidence, image: BuiltImage, workshop: Workshop
+) -> tuple[Provenance | Absent, Build | Absent]:
     try:
-        statement, key = verify_bundle(
-            signed.provenance_bundle, workshop.trusted_keys, {image.digest, image.config_digest}
-        )
+        statement, key = _verified(signed.provenance_bundle, image, workshop)
         provenance, _ = read_provenance(statement, key)
+        return provenance, read_build(statement)
     except InvalidInput as error:
-        return Absent(f"{error.message}. {error.remedy or ''}".strip())
-    return provenance
+        missing = Absent(f"{error.message}. {error.remedy or ''}".strip())
+        return missing, missing
+
+
+def _signer(bundle: bytes, image: BuiltImage, workshop: Workshop) -> str | None:
+    """The name of the trusted key that signed a bundle about this image, if one did."""
+    try:
+        return _verified(bundle, image, workshop)[1]
+    except InvalidInput:
+        return None
+
+
+def _verified(bundle: bytes, image: BuiltImage, workshop: Workshop) -> tuple[Statement, str]:
+    return verify_bundle(bundle, workshop.trusted_keys, {image.digest, image.config_digest})

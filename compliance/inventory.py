@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from compliance.oci.digest import Digest
-from compliance.oci.manifest import RuntimeConfig
+from compliance.oci.manifest import ImageConfig, Manifest, RuntimeConfig
 
 
 class Origin(StrEnum):
@@ -100,6 +101,17 @@ class Layer:
     size: int
     origin: Origin | None = None
     created_by: str | None = None
+
+    @classmethod
+    def of(cls, manifest: Manifest, config: ImageConfig, base: Collection[Digest]) -> tuple[Layer, ...]:
+        """The layers of an image from the bottom up; `base` are the diffIDs of its base's."""
+        steps = [step.created_by for step in config.history or () if not step.empty_layer]
+        diff_ids = config.rootfs.diff_ids
+        said = steps if len(steps) == len(diff_ids) else [None] * len(diff_ids)
+        return tuple(
+            cls(diff_id, blob.digest, blob.size, Origin.BASE if diff_id in base else None, created_by)
+            for diff_id, blob, created_by in zip(diff_ids, manifest.layers, said, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)

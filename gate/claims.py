@@ -10,10 +10,10 @@ from compliance import sbom
 from compliance.attest import provenance
 from compliance.attest.bundle import verify_bundle
 from compliance.attest.keys import TrustedKeys
-from compliance.attest.provenance import read_provenance
+from compliance.attest.provenance import read_build, read_provenance
 from compliance.attest.statement import Statement
 from compliance.errors import InvalidInput
-from compliance.evidence import Absent, Lock, Provenance, Sbom
+from compliance.evidence import Absent, Build, Lock, Provenance, Sbom
 from compliance.inventory import Ecosystem, Inventory, Package
 from compliance.oci.digest import Digest
 from compliance.strict_json import canonical
@@ -26,10 +26,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ClaimedSbom:
-    """A verified SBOM: its digest and what it says is in the image."""
+    """A verified SBOM: its digest, what it says is in the image, and the name of the key that signed it."""
 
     digest: Digest
     inventory: Inventory
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Claims:
     provenance: Provenance | Absent
     lock: Lock | Absent
     sbom: ClaimedSbom | Absent
+    build: Build | Absent
 
 
 def verify_claims(bundles: Sequence[bytes], keys: TrustedKeys, about: Collection[Digest]) -> Claims:
@@ -55,14 +57,15 @@ def verify_claims(bundles: Sequence[bytes], keys: TrustedKeys, about: Collection
         except InvalidInput as error:
             problems.append(error.message)
     made: tuple[Provenance, Lock | None] | None = None
+    done: Build | Absent | None = None
     listed: ClaimedSbom | None = None
     for statement, key in statements:
         try:
             if statement.predicate_type == provenance.PREDICATE_TYPE and made is None:
-                made = read_provenance(statement, key)
+                made, done = read_provenance(statement, key), read_build(statement)
             elif statement.predicate_type == sbom.PREDICATE_TYPE and listed is None:
                 raw = canonical(statement.predicate)
-                listed = ClaimedSbom(Digest.of(raw), sbom.from_cyclonedx(raw))
+                listed = ClaimedSbom(Digest.of(raw), sbom.from_cyclonedx(raw), key)
         except InvalidInput as error:
             problems.append(error.message)
     because = f" ({'; '.join(problems)})" if problems else ""
@@ -71,6 +74,7 @@ def verify_claims(bundles: Sequence[bytes], keys: TrustedKeys, about: Collection
         provenance=missing if made is None else made[0],
         lock=_lock(made, missing),
         sbom=Absent(f"no signed SBOM of this image can be relied on{because}") if listed is None else listed,
+        build=missing if done is None else done,
     )
 
 
@@ -92,6 +96,7 @@ def compare(claimed: ClaimedSbom | Absent, actual: Inventory) -> Sbom | Absent:
         components=len(claimed.inventory.packages),
         missing=_purls(found, said),
         extra=_purls(said, found),
+        key=claimed.key,
     )
 
 

@@ -100,6 +100,9 @@ class Examination:
             models=reading.models,
             sbom=sbom,
             provenance=claims.provenance,
+            layers=reading.layers,
+            privileged=reading.privileged,
+            build=claims.build,
         )
 
 

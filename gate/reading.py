@@ -10,8 +10,8 @@ from typing import Final
 from compliance.bases import BaseDefinition, recognise
 from compliance.errors import Unavailable
 from compliance.evidence import Absent, Secret
-from compliance.inventory import Base, Inventory, ModelFile, Origin, Settings
-from compliance.models import find_models
+from compliance.inventory import Base, Inventory, Layer, ModelFile, Origin, PrivilegedFile, Settings
+from compliance.models import read_files
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
 from compliance.oci.manifest import ImageConfig
@@ -33,6 +33,8 @@ class Reading:
     inventory: Inventory | Absent
     secrets: tuple[Secret, ...] | Absent
     models: tuple[ModelFile, ...] | Absent
+    privileged: tuple[PrivilegedFile, ...] | Absent
+    layers: tuple[Layer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,16 @@ def read_image(layout: Layout, digest: Digest, config: ImageConfig, rules: Rules
     base = recognise(config.rootfs.diff_ids, rules.bases)
     origin_of = Attribution.of(base, rules.bases)
     inventory, secrets = _scan(layout, digest, rules.scanner, origin_of)
+    files = read_files(layout, digest, origin_of)
+    manifest, _ = layout.image(digest)
     return Reading(
         base=base,
         settings=settings_of(config),
         inventory=inventory,
         secrets=secrets,
-        models=find_models(layout, digest, origin_of),
+        models=files.models,
+        privileged=files.privileged,
+        layers=Layer.of(manifest, config, origin_of.base_layers),
     )
 
 

@@ -1,24 +1,25 @@
 """SLSA provenance v1 (https://slsa.dev/spec/v1.0/provenance): from what, and by whom, an image was made.
 
 Build type `urn:mlbuild:build:v1`. `externalParameters` hold the spec as the user wrote it,
-`internalParameters` the layout version. `resolvedDependencies` are the base (name `base`, annotation
-`base` for its name in base-images/), the lock (name `pylock.toml`), and every wheel (annotations
-`version` and `index`).
+`internalParameters` the layout version, the commands that ran inside the image and the packages that were
+built from source. `resolvedDependencies` are the base (name `base`, annotation `base` for its name in
+base-images/), the lock (name `pylock.toml`), and every wheel (annotations `version`, `index`, `uploadTime`
+and `yanked`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from pydantic.alias_generators import to_camel
 
 from compliance.attest.statement import ResourceDescriptor, Statement, Subject
 from compliance.errors import InvalidInput
-from compliance.evidence import Lock, LockedPackage, Provenance
+from compliance.evidence import Absent, Build, BuildStep, BuiltSdist, Lock, LockedPackage, Provenance
 from compliance.oci.digest import Digest
 from compliance.strict_json import validated
 
@@ -28,6 +29,8 @@ BASE: Final = "base"
 LOCK: Final = "pylock.toml"
 VERSION: Final = "version"
 INDEX: Final = "index"
+UPLOAD_TIME: Final = "uploadTime"
+YANKED: Final = "yanked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,22 @@ class _External(_Wire):
     spec: _Spec
 
 
+class _Step(_Wire):
+    command: StrictStr
+    network: StrictBool = False
+
+
+class _Sdist(_Wire):
+    name: StrictStr
+    version: StrictStr
+    sha256: StrictStr | None = None
+    network: StrictBool = False
+
+
 class _Internal(_Wire):
     layout_version: StrictInt
+    steps: tuple[_Step, ...] | None = None
+    sdists: tuple[_Sdist, ...] | None = None
 
 
 class _Definition(_Wire):
@@ -94,10 +111,14 @@ def slsa_statement(
     base_name: str,
     base: Digest,
     lock: Lock,
+    build: Build = Build(),  # noqa: B008 - frozen
     started: datetime | None = None,
     finished: datetime | None = None,
 ) -> Statement:
-    """The claim that `builder` made `subjects` from `spec`, `base` and `lock`. Times are aware datetimes."""
+    """The claim that `builder` made `subjects` from `spec`, `base` and `lock`, doing what `build` says.
+
+    Times are aware datetimes.
+    """
     dependencies = [
         ResourceDescriptor(name=BASE, digest={"sha256": base.hex}, annotations={BASE: base_name}),
         ResourceDescriptor(name=LOCK, digest={"sha256": lock.digest.hex}),
@@ -107,7 +128,14 @@ def slsa_statement(
     predicate = _Predicate(
         build_definition=_Definition(
             external_parameters=_External(spec=_Spec(name=spec.name, content=spec.content)),
-            internal_parameters=_Internal(layout_version=layout_version),
+            internal_parameters=_Internal(
+                layout_version=layout_version,
+                steps=tuple(_Step(command=one.command, network=one.network) for one in build.steps),
+                sdists=tuple(
+                    _Sdist(name=one.name, version=one.version, sha256=one.sha256, network=one.network)
+                    for one in build.sdists
+                ),
+            ),
             resolved_dependencies=tuple(dependencies),
         ),
         run_details=_Run(builder=_Builder(id=builder), metadata=times),
@@ -123,6 +151,10 @@ def _wheel(package: LockedPackage) -> ResourceDescriptor:
     annotations: dict[str, Any] = {VERSION: package.version}
     if package.index is not None:
         annotations[INDEX] = package.index
+    if package.upload_time is not None:
+        annotations[UPLOAD_TIME] = package.upload_time.isoformat()
+    if package.yanked is not None:
+        annotations[YANKED] = package.yanked
     digest = {"sha256": package.sha256} if package.sha256 is not None else None
     return ResourceDescriptor(name=package.name, uri=package.url, digest=digest, annotations=annotations)
 
@@ -133,9 +165,7 @@ def read_provenance(statement: Statement, key: str) -> tuple[Provenance, Lock | 
     The lock is None when the statement names none; the packages are then unknown, not absent.
     Raises InvalidInput when it is not provenance of this build type, or names a base or lock twice.
     """
-    if statement.predicate_type != PREDICATE_TYPE:
-        raise InvalidInput(f"the statement is not SLSA provenance v1 but {statement.predicate_type!r}")
-    predicate = validated(statement.predicate, _Predicate, f"provenance of build type {BUILD_TYPE}")
+    predicate = _predicate(statement)
     resolved = predicate.build_definition.resolved_dependencies
     base = _only(resolved, BASE)
     lock = _only(resolved, LOCK)
@@ -144,6 +174,23 @@ def read_provenance(statement: Statement, key: str) -> tuple[Provenance, Lock | 
         Provenance(builder=predicate.run_details.builder.id, key=key, lock=lock, base=base),
         Lock(lock, packages) if lock is not None else None,
     )
+
+
+def read_build(statement: Statement) -> Build | Absent:
+    """What a verified statement says was done in the build. Raises InvalidInput as read_provenance does."""
+    made = _predicate(statement).build_definition.internal_parameters
+    if made.steps is None or made.sdists is None:
+        return Absent("the provenance does not say which commands ran, and what was built from source")
+    return Build(
+        tuple(BuildStep(one.command, one.network) for one in made.steps),
+        tuple(BuiltSdist(one.name, one.version, one.sha256, one.network) for one in made.sdists),
+    )
+
+
+def _predicate(statement: Statement) -> _Predicate:
+    if statement.predicate_type != PREDICATE_TYPE:
+        raise InvalidInput(f"the statement is not SLSA provenance v1 but {statement.predicate_type!r}")
+    return validated(statement.predicate, _Predicate, f"provenance of build type {BUILD_TYPE}")
 
 
 def _is_input(descriptor: ResourceDescriptor) -> bool:
@@ -165,5 +212,25 @@ def _locked(descriptor: ResourceDescriptor) -> LockedPackage:
     version, index = annotations.get(VERSION), annotations.get(INDEX)
     if descriptor.name is None or not isinstance(version, str) or not isinstance(index, str | None):
         raise InvalidInput(f"the provenance names a package without name or version: {descriptor.name!r}")
-    sha256 = descriptor.sha256
-    return LockedPackage(descriptor.name, version, sha256.hex if sha256 else None, descriptor.uri, index)
+    sha256, yanked = descriptor.sha256, annotations.get(YANKED)
+    if not isinstance(yanked, bool | None):
+        raise InvalidInput(f"the provenance does not say plainly whether {descriptor.name} was yanked")
+    return LockedPackage(
+        name=descriptor.name,
+        version=version,
+        sha256=sha256.hex if sha256 else None,
+        url=descriptor.uri,
+        index=index,
+        upload_time=_time(annotations.get(UPLOAD_TIME), descriptor.name),
+        yanked=yanked,
+    )
+
+
+def _time(text: object, name: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text if isinstance(text, str) else "")
+    except ValueError as error:
+        raise InvalidInput(f"the provenance gives {name} an upload time that is none: {text!r}") from error
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -1,16 +1,30 @@
-"""Model files: recognised by content, and found in the layers of an image."""
+"""Model files and privileged files: recognised by content and mode, and found in the layers of an image."""
 
 from compliance.models.formats import FORMATS, HEAD, Recognised, detect
-from compliance.models.search import FoundModel, LayerModels, find_models, find_models_in_layer, merge
+from compliance.models.search import (
+    FoundModel,
+    FoundPrivilege,
+    ImageFiles,
+    LayerFiles,
+    find_models,
+    merge,
+    merge_privileged,
+    read_files,
+    read_layer_files,
+)
 
 __all__ = [
     "FORMATS",
     "HEAD",
     "FoundModel",
-    "LayerModels",
+    "FoundPrivilege",
+    "ImageFiles",
+    "LayerFiles",
     "Recognised",
     "detect",
     "find_models",
-    "find_models_in_layer",
     "merge",
+    "merge_privileged",
+    "read_files",
+    "read_layer_files",
 ]

@@ -1,17 +1,22 @@
-"""The model files of an image: each layer's tar is read once, and upper layers hide what lies under them."""
+"""The files of an image that matter: models, and what runs with more rights than its caller's.
+
+Each layer's tar is read once, and upper layers hide what lies under them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import posixpath
+import stat
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, Final, Self
+from typing import IO, BinaryIO, Final, Self, TypeVar
 
-from compliance.inventory import ModelFile, Origin
+from compliance.inventory import ModelFile, Origin, Privilege, PrivilegedFile
 from compliance.models.formats import HEAD, detect
 from compliance.oci.diffids import read_layers
 from compliance.oci.digest import Digest
@@ -22,6 +27,8 @@ CHUNK: Final = 1 << 20
 
 _WHITEOUT: Final = ".wh."
 _OPAQUE: Final = ".wh..wh..opq"
+_CAPABILITIES: Final = "SCHILY.xattr.security.capability"
+"""The name under which tars keep the extended attribute that file capabilities are (capabilities(7))."""
 
 OriginOf = Callable[[Digest, str], Origin]
 
@@ -38,8 +45,18 @@ class FoundModel:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerModels:
-    """The models of one layer, and what it does to the layers below. Depends on the layer's diffID alone.
+class FoundPrivilege:
+    """A file of one layer that runs with other rights than its caller's. `path` is absolute."""
+
+    path: str
+    privileges: tuple[Privilege, ...]
+    owner: int
+    group: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFiles:
+    """What matters in one layer, and what it does to the layers below. Depends on the layer's diffID alone.
 
     `paths` are all its members and whiteouts: a file there hides a lower file. `trees` are those of them that
     hide whatever lies below them too: files, links and whiteouts. `opaque` are directories whose lower
@@ -51,6 +68,7 @@ class LayerModels:
     trees: frozenset[str]
     opaque: frozenset[str]
     links: tuple[tuple[str, str], ...]
+    privileged: tuple[FoundPrivilege, ...] = ()
 
     def hides(self, path: str) -> bool:
         """Whether a file at `path` in a lower layer is gone once this layer lies on it."""
@@ -65,41 +83,77 @@ class LayerModels:
             parent = posixpath.dirname(parent)
 
 
-def find_models(layout: Layout, digest: Digest, origin_of: OriginOf) -> tuple[ModelFile, ...]:
-    """The model files that a container of this image would see, by path.
+@dataclass(frozen=True, slots=True)
+class ImageFiles:
+    """The files that matter among those that a container of an image would see, by path."""
+
+    models: tuple[ModelFile, ...]
+    privileged: tuple[PrivilegedFile, ...]
+
+
+def read_files(layout: Layout, digest: Digest, origin_of: OriginOf) -> ImageFiles:
+    """Read every layer of an image once, for all that is looked for in its files.
 
     `origin_of` says, by diffID and absolute path, who brought a file. The layers are checked against the
     config's diffIDs on the way. Raises InvalidInput when they differ or a layer is not a sound tar.
     """
-    layers = [(diff_id, find_models_in_layer(stream)) for diff_id, stream in read_layers(layout, digest)]
-    return merge(layers, origin_of)
+    layers = [(diff_id, read_layer_files(stream)) for diff_id, stream in read_layers(layout, digest)]
+    return ImageFiles(merge(layers, origin_of), merge_privileged(layers, origin_of))
 
 
-def merge(layers: Iterable[tuple[Digest, LayerModels]], origin_of: OriginOf) -> tuple[ModelFile, ...]:
+def find_models(layout: Layout, digest: Digest, origin_of: OriginOf) -> tuple[ModelFile, ...]:
+    """The model files that a container of this image would see, by path; otherwise as read_files."""
+    return read_files(layout, digest, origin_of).models
+
+
+def merge(layers: Iterable[tuple[Digest, LayerFiles]], origin_of: OriginOf) -> tuple[ModelFile, ...]:
     """The models that are left when the layers, from the bottom up, lie on each other."""
-    visible: dict[str, ModelFile] = {}
+    return tuple(
+        ModelFile(
+            path=path,
+            format=found.format,
+            origin=origin_of(diff_id, path),
+            sha256=found.sha256,
+            size=found.size,
+            layer=diff_id,
+            unsafe=found.unsafe,
+        )
+        for path, diff_id, found in _visible(layers, lambda layer: layer.models)
+    )
+
+
+def merge_privileged(
+    layers: Iterable[tuple[Digest, LayerFiles]], origin_of: OriginOf
+) -> tuple[PrivilegedFile, ...]:
+    """As merge, for the files that run with other rights than their caller's."""
+    return tuple(
+        PrivilegedFile(path, found.privileges, origin_of(diff_id, path), found.owner, found.group, diff_id)
+        for path, diff_id, found in _visible(layers, lambda layer: layer.privileged)
+    )
+
+
+FoundT = TypeVar("FoundT", FoundModel, FoundPrivilege)
+
+
+def _visible(
+    layers: Iterable[tuple[Digest, LayerFiles]], found_in: Callable[[LayerFiles], Iterable[FoundT]]
+) -> Iterator[tuple[str, Digest, FoundT]]:
+    """What is left when the layers lie on each other: path, the layer that put it there, and what was found."""
+    visible: dict[str, tuple[Digest, FoundT]] = {}
     for diff_id, layer in layers:
-        visible = {path: model for path, model in visible.items() if not layer.hides(path)}
-        for found in layer.models:
-            visible[found.path] = ModelFile(
-                path=found.path,
-                format=found.format,
-                origin=origin_of(diff_id, found.path),
-                sha256=found.sha256,
-                size=found.size,
-                layer=diff_id,
-                unsafe=found.unsafe,
-            )
+        visible = {path: found for path, found in visible.items() if not layer.hides(path)}
+        for found in found_in(layer):
+            visible[found.path] = (diff_id, found)
         for path, target in layer.links:
             if target in visible:
-                origin = origin_of(diff_id, path)
-                visible[path] = replace(visible[target], path=path, origin=origin, layer=diff_id)
-    return tuple(visible[path] for path in sorted(visible))
+                visible[path] = (diff_id, visible[target][1])
+    return iter([(path, diff_id, found) for path, (diff_id, found) in sorted(visible.items())])
 
 
-def find_models_in_layer(stream: LayerStream) -> LayerModels:
-    """The models of the one layer whose tar `stream` is; it is read forward, up to the padding at its end."""
+def read_layer_files(stream: LayerStream) -> LayerFiles:
+    """What matters in the one layer whose tar `stream` is; it is read forward, up to the padding at its end."""
     models: dict[str, FoundModel] = {}
+    privileged: dict[str, FoundPrivilege] = {}
     links: dict[str, str] = {}
     paths: set[str] = set()
     removed: set[str] = set()
@@ -116,20 +170,34 @@ def find_models_in_layer(stream: LayerStream) -> LayerModels:
         paths.add(path)
         directories.discard(path)
         models.pop(path, None)
+        privileged.pop(path, None)
         links.pop(path, None)
         if member.isdir():
             directories.add(path)
-        elif member.islnk():
+            continue
+        if (rights := tuple(_privileges(member))) and member.isreg():
+            privileged[path] = FoundPrivilege(path, rights, member.uid, member.gid)
+        if member.islnk():
             links[path] = absolute(member.linkname)
         elif content is not None and (found := _examine(path, member.size, content)) is not None:
             models[path] = found
-    return LayerModels(
+    return LayerFiles(
         models=tuple(models.values()),
         paths=frozenset(paths | removed),
         trees=frozenset(paths - directories | removed),
         opaque=frozenset(opaque),
         links=tuple(links.items()),
+        privileged=tuple(privileged.values()),
     )
+
+
+def _privileges(member: tarfile.TarInfo) -> Iterator[Privilege]:
+    if member.mode & stat.S_ISUID:
+        yield Privilege.SETUID
+    if member.mode & stat.S_ISGID:
+        yield Privilege.SETGID
+    if _CAPABILITIES in member.pax_headers:
+        yield Privilege.CAPABILITIES
 
 
 def _examine(path: str, size: int, content: BinaryIO) -> FoundModel | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.attest.provenance import SpecFile, read_provenance, slsa_statement
+from compliance.attest.provenance import SpecFile, read_build, read_provenance, slsa_statement
 from compliance.attest.statement import Statement, parse_statement, sbom_statement, subjects_for
 from compliance.errors import InvalidInput
-from compliance.evidence import Lock, LockedPackage, Provenance
+from compliance.evidence import Absent, Build, BuildStep, BuiltSdist, Lock, LockedPackage, Provenance
 from compliance.inventory import Inventory
 from compliance.oci.digest import Digest
 from compliance.sbom import from_cyclonedx, to_cyclonedx
@@ -29,8 +30,10 @@ LOCK = Lock(
     ),
 )
 
+NOTHING = Build()
 
-def statement(lock: Lock = LOCK, **times: datetime) -> Statement:
+
+def statement(lock: Lock = LOCK, build: Build = NOTHING, **times: datetime) -> Statement:
     return slsa_statement(
         SUBJECTS,
         builder="urn:mlbuild:builder:test",
@@ -39,6 +42,7 @@ def statement(lock: Lock = LOCK, **times: datetime) -> Statement:
         base_name="python3.11-slim",
         base=BASE,
         lock=lock,
+        build=build,
         **times,
     )
 
@@ -49,7 +53,7 @@ def test_the_predicate_is_slsa_provenance() -> None:
     assert found["buildDefinition"]["externalParameters"] == {
         "spec": {"name": "mlbuild.yaml", "content": "image: serving/iris\n"}
     }
-    assert found["buildDefinition"]["internalParameters"] == {"layoutVersion": 1}
+    assert found["buildDefinition"]["internalParameters"] == {"layoutVersion": 1, "steps": [], "sdists": []}
     assert found["buildDefinition"]["resolvedDependencies"] == [
         {"name": "base", "digest": {"sha256": BASE.hex}, "annotations": {"base": "python3.11-slim"}},
         {"name": "pylock.toml", "digest": {"sha256": LOCK.digest.hex}},
@@ -149,3 +153,38 @@ def test_an_sbom_is_the_predicate_of_its_statement() -> None:
     assert from_cyclonedx(json.dumps(found.predicate).encode()) == inventory
     with pytest.raises(InvalidInput):
         sbom_statement(SUBJECTS, b"[]")
+
+
+def test_what_ran_and_what_was_compiled_is_read_back() -> None:
+    build = Build(
+        (BuildStep("python -m compileall /app"), BuildStep("make", network=True)),
+        (BuiltSdist("fasttext", "0.9.2", "ab" * 32),),
+    )
+    assert read_build(statement(build=build)) == build
+    assert read_build(statement()) == Build()
+
+
+def test_provenance_that_does_not_say_what_ran_is_not_taken_for_nothing_ran() -> None:
+    made = statement()
+    predicate = copy.deepcopy(made.predicate)
+    del predicate["buildDefinition"]["internalParameters"]["steps"]
+    found = read_build(made.model_copy(update={"predicate": predicate}))
+    assert isinstance(found, Absent)
+
+
+def test_upload_times_and_yanks_are_read_back() -> None:
+    when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    locked = LockedPackage("numpy", "2.0.0", "ab" * 32, "https://e/x.whl", None, when, True)
+    _, lock = read_provenance(statement(lock=Lock(Digest.of(b"lock"), (locked,))), "key")
+    assert lock is not None
+    assert lock.packages == (locked,)
+
+
+@pytest.mark.parametrize(("name", "value"), [("uploadTime", "soon"), ("uploadTime", 5), ("yanked", "yes")])
+def test_an_annotation_of_another_kind_is_refused(name: str, value: object) -> None:
+    made = statement()
+    predicate = copy.deepcopy(made.predicate)
+    wheel = predicate["buildDefinition"]["resolvedDependencies"][-1]
+    wheel["annotations"][name] = value
+    with pytest.raises(InvalidInput, match=wheel["name"]):
+        read_provenance(made.model_copy(update={"predicate": predicate}), "key")
