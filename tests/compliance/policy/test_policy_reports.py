@@ -45,6 +45,9 @@ def decide(subject: Subject = SUBJECT, **given: Any) -> Decision:
     return evaluate(SHIPPED, given_evidence(subject, **given), AT)
 
 
+RULES = len(decide().outcomes)
+
+
 def shown(decision: Decision, *, width: int = 80, colour: bool = False, verbose: bool = False) -> str:
     out = StringIO()
     console = Console(file=out, width=width, force_terminal=colour, color_system="standard" if colour else None)

@@ -24,7 +24,7 @@ SHIPPED = run_policy_tests(ROOT / "policies")
 OTHERS = run_policy_tests(DATA / "every-check")
 
 
-@pytest.mark.parametrize("result", (*SHIPPED, *OTHERS), ids=lambda result: result.name)
+@pytest.mark.parametrize("result", [*SHIPPED, *OTHERS], ids=lambda result: result.name)
 def test_case(result: PolicyTestResult) -> None:
     assert result.passed, f"{result.at}: {'; '.join(result.failures)}"
 
