@@ -8,6 +8,7 @@ from pathlib import Path
 
 from builder.app_reading import AppReading, read_app
 from builder.bases import build_base
+from builder.closure import check_closure
 from builder.evidence import SignedEvidence, image_evidence, lock_evidence, sign_evidence
 from builder.fetch import Artifact, fetch
 from builder.image import BuiltImage, app_layer, build_image
@@ -133,6 +134,18 @@ def _build(project: Project, workshop: Workshop, lock: LockFile) -> BuiltProject
         WheelInput(files[wheel.sha256], wheel.name, wheel.version, wheel.sha256, wheel.direct)
         for wheel in lock.wheels
     ]
+    if project.state.built_from != _inputs(project, workshop, lock):
+        depends_on = {wheel.name: wheel.depends_on for wheel in lock.wheels}
+        check_closure(
+            wheels,
+            depends_on,
+            definition,
+            [*base.layers, *([system.stored] if system is not None else [])],
+            cache,
+            progress,
+            variables=definition.recipe.environment | project.spec.env,
+            provided=project.spec.provided_libraries,
+        )
     layout = Layout.create(project.state.directory / "image")
     image = build_image(
         base,

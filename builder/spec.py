@@ -30,6 +30,7 @@ _LABEL: Final = re.compile(r"[a-z0-9]+(?:[._/-][a-z0-9]+)*")
 _USER: Final = re.compile(r"(?:[a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})(?::(?:[a-z_][a-z0-9_-]{0,31}|[0-9]{1,10}))?")
 _DEBIAN_PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+")  # Debian policy 5.6.1
 _PORT: Final = re.compile(r"(?P<number>[0-9]{1,5})(?:/(?P<protocol>tcp|udp|sctp))?")
+_LIBRARY: Final = re.compile(r"[A-Za-z0-9._+-]+\.so(?:\.[A-Za-z0-9._+-]+)?")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _REQUIREMENT_FILES: Final = (".txt", ".in", ".toml")
 
@@ -104,6 +105,12 @@ def _requirement(text: str) -> str:
     return text
 
 
+def _library(text: str) -> str:
+    if not _LIBRARY.fullmatch(text):
+        raise ValueError(f"{text!r} is not the name of a shared library, such as libcuda.so.1")
+    return text
+
+
 def _debian_package(text: str) -> str:
     if not _DEBIAN_PACKAGE.fullmatch(text):
         raise ValueError(
@@ -122,6 +129,7 @@ def _port(value: Any) -> Any:
 Text = Annotated[str, BeforeValidator(_text), AfterValidator(_argument)]
 Arguments = Annotated[tuple[Text, ...], BeforeValidator(_arguments), AfterValidator(_names_program)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Library = Annotated[str, AfterValidator(_library)]
 Port = Annotated[str, BeforeValidator(_port, json_schema_input_type=int | str)]
 
 
@@ -169,6 +177,14 @@ class Spec(_Part):
         default=(), description="Ports the program listens on; tcp unless the entry says udp or sctp."
     )
     labels: dict[str, Text] = Field(default_factory=dict, description="Image labels.")
+    smoke: tuple[Arguments, ...] = Field(
+        default=(), description="Commands that `mlbuild test` runs in the image, each as a list; all must succeed."
+    )
+    provided_libraries: tuple[Library, ...] = Field(
+        default=(),
+        alias="provided-libraries",
+        description="Shared libraries that the machine brings at run time, so that the image need not have them.",
+    )
     user: str | None = Field(
         default=None, description="Who the program runs as: name, number or uid:gid; the base's user by default."
     )
