@@ -12,7 +12,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,10 +21,12 @@ from compliance.evidence import Evidence, Subject
 from compliance.oci.digest import Digest
 from compliance.policy.canonical import canonical_json
 from compliance.policy.decision import Decision
-from compliance.policy.reports.stored import from_json, to_json
+from compliance.policy.reports.stored import to_json
 
 EVIDENCE: Final = ".evidence.json"
 DECISION: Final = ".decision.json"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +76,14 @@ def judged_names(directory: Path) -> tuple[str, ...]:
 def read_judged(directory: Path, name: str) -> Judged:
     """One stored pair.
 
-    The decision names the digest of the evidence it was reached on, so the evidence need only be read, not
-    proved canonical. Raises InvalidInput when a file is missing, is not what it should be, or the two do not
-    belong together.
+    The decision names the digest of the evidence it was reached on, so neither need be proved canonical.
+    Raises InvalidInput when a file is missing, is not what it should be, or the two do not belong together.
     """
     raw, where = _bytes(directory / f"{name}{EVIDENCE}"), directory / f"{name}{DECISION}"
     try:
-        decision = from_json(_bytes(where))
-    except InvalidInput as error:
-        raise InvalidInput(error.message, at=error.at or Location(where)) from error
+        decision = _adapter(Decision).validate_json(_bytes(where))
+    except ValidationError as error:
+        raise InvalidInput("is not a stored decision", at=Location(where)) from error
     if Digest.of(raw) != decision.evidence_digest:
         raise InvalidInput(
             f"is about other evidence than {name}{EVIDENCE} holds",
@@ -90,7 +91,7 @@ def read_judged(directory: Path, name: str) -> Judged:
             remedy="Judge the image again and store both.",
         )
     try:
-        evidence = _adapter().validate_json(raw)
+        evidence = _adapter(Evidence).validate_json(raw)
     except ValidationError as error:
         raise InvalidInput("is not stored evidence", at=Location(directory / f"{name}{EVIDENCE}")) from error
     return Judged(name, evidence, decision)
@@ -102,8 +103,8 @@ def all_judged(directory: Path) -> Iterator[Judged]:
 
 
 @functools.cache
-def _adapter() -> TypeAdapter[Evidence]:
-    return TypeAdapter(Evidence)
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
 
 
 def _bytes(path: Path) -> bytes:

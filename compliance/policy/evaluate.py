@@ -21,23 +21,29 @@ def evaluate(policies: PolicySet, evidence: Evidence, at: datetime) -> Decision:
     no rule is for is refused.
     """
     moment = in_utc(at)
-    chosen = policies.for_subject(evidence.subject)
-    outcomes = tuple(
-        _outcome(policy, rule, policies, evidence, moment) for policy in chosen for rule in policy.rules
-    ) or (_nothing_applies(evidence),)
+    outcomes = judge(policies, evidence, moment)
     scan = evidence.vulnerabilities
     seen = scan if isinstance(scan, VulnerabilityScan) else VulnerabilityScan((), ())
     return Decision(
-        verdict=_verdict(outcomes),
+        verdict=verdict_of(outcomes),
         subject=evidence.subject,
         at=moment,
-        policies=tuple(policy.name for policy in chosen),
+        policies=tuple(policy.name for policy in policies.for_subject(evidence.subject)),
         policy_digest=policies.digest,
         evidence_digest=digest_of(evidence),
         databases=tuple(replace(one, updated=in_utc(one.updated)) for one in seen.databases),
         notes=seen.notes + waivers.notes(policies.waivers, outcomes, evidence.subject, moment),
         outcomes=outcomes,
     )
+
+
+def judge(policies: PolicySet, evidence: Evidence, at: datetime) -> tuple[RuleOutcome, ...]:
+    """What every rule that is for the subject says: the outcomes of a decision, without the rest of it."""
+    moment = in_utc(at)
+    chosen = policies.for_subject(evidence.subject)
+    return tuple(
+        _outcome(policy, rule, policies, evidence, moment) for policy in chosen for rule in policy.rules
+    ) or (_nothing_applies(evidence),)
 
 
 def _outcome(policy: Policy, rule: Rule, policies: PolicySet, evidence: Evidence, at: datetime) -> RuleOutcome:
@@ -76,7 +82,8 @@ def _status(effect: Effect, violations: Sequence[Violation]) -> Status:
     return Status.DENIED if effect is Effect.DENY else Status.WARNED
 
 
-def _verdict(outcomes: Sequence[RuleOutcome]) -> Verdict:
+def verdict_of(outcomes: Sequence[RuleOutcome]) -> Verdict:
+    """What the outcomes of all rules come to."""
     if any(outcome.status is Status.DENIED for outcome in outcomes):
         return Verdict.REFUSED
     if any(outcome.status is Status.UNDECIDED and outcome.effect is Effect.DENY for outcome in outcomes):

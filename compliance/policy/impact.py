@@ -11,7 +11,7 @@ from compliance.evidence import Evidence, Subject, VulnerabilityScan
 from compliance.inventory import Settings
 from compliance.policy.canonical import in_utc
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict
-from compliance.policy.evaluate import evaluate
+from compliance.policy.evaluate import judge, verdict_of
 from compliance.policy.model import PolicySet
 
 _OWNER_LABELS: Final = (
@@ -20,6 +20,8 @@ _OWNER_LABELS: Final = (
     "maintainer",
     "org.opencontainers.image.vendor",
 )
+
+Outcomes = tuple[RuleOutcome, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,8 @@ def change_of(replay: Replay, evidence: Evidence, decision: Decision) -> Verdict
     effect of a policy.
     """
     start = in_utc(replay.at)
-    before, after = _verdicts(replay, evidence, decision, start)
-    if before.verdict is not after.verdict:
+    before, after = _outcomes(replay, evidence, decision, start)
+    if verdict_of(before) is not verdict_of(after):
         return _told(evidence, before, after, None)
     end = start if replay.until is None else in_utc(replay.until)
     if end <= start or not _differs(replay, evidence, decision, end):
@@ -88,7 +90,7 @@ def change_of(replay: Replay, evidence: Evidence, decision: Decision) -> Verdict
         else:
             calm = middle
     moment = _day_after(start, changed, end)
-    return _told(evidence, *_verdicts(replay, evidence, decision, moment), moment.date())
+    return _told(evidence, *_outcomes(replay, evidence, decision, moment), moment.date())
 
 
 def _day_after(start: datetime, days: int, end: datetime) -> datetime:
@@ -98,16 +100,14 @@ def _day_after(start: datetime, days: int, end: datetime) -> datetime:
 
 
 def _differs(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> bool:
-    before, after = _verdicts(replay, evidence, decision, at)
-    return before.verdict is not after.verdict
+    before, after = _outcomes(replay, evidence, decision, at)
+    return verdict_of(before) is not verdict_of(after)
 
 
-def _verdicts(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> tuple[Decision, Decision]:
+def _outcomes(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> tuple[Outcomes, Outcomes]:
     seen = as_fresh(evidence, decision.at, at)
-    return (
-        decision if replay.old is None else evaluate(replay.old, seen, at),
-        evaluate(replay.new, seen, at),
-    )
+    before = decision.outcomes if replay.old is None else judge(replay.old, seen, at)
+    return before, judge(replay.new, seen, at)
 
 
 def as_fresh(evidence: Evidence, then: datetime, at: datetime) -> Evidence:
@@ -120,12 +120,12 @@ def as_fresh(evidence: Evidence, then: datetime, at: datetime) -> Evidence:
     return replace(evidence, vulnerabilities=replace(scan, databases=databases))
 
 
-def _told(evidence: Evidence, before: Decision, after: Decision, since: date | None) -> VerdictChange:
+def _told(evidence: Evidence, before: Outcomes, after: Outcomes, since: date | None) -> VerdictChange:
     return VerdictChange(
         subject=evidence.subject,
         owner=owner_of(evidence),
-        before=before.verdict,
-        after=after.verdict,
+        before=verdict_of(before),
+        after=verdict_of(after),
         since=since,
         reasons=tuple(_reasons(before, after)),
     )
@@ -141,12 +141,12 @@ def owner_of(evidence: Evidence) -> str | None:
     return next((one for one in (*named, *ending) if one), None)
 
 
-def _reasons(before: Decision, after: Decision) -> Iterator[Reason]:
+def _reasons(before: Outcomes, after: Outcomes) -> Iterator[Reason]:
     """The rules that stand in the way now and did not before; when things got better, the other way round."""
-    better = after.verdict is Verdict.ADMITTED
+    better = verdict_of(after) is Verdict.ADMITTED
     found, other = (before, after) if better else (after, before)
-    blocking_there = {outcome.rule for outcome in other.outcomes if _blocks(outcome)}
-    for outcome in found.outcomes:
+    blocking_there = {outcome.rule for outcome in other if _blocks(outcome)}
+    for outcome in found:
         if _blocks(outcome) and outcome.rule not in blocking_there:
             yield _reason(outcome)
 

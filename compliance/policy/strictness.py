@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from pydantic_core import to_jsonable_python
-
 from compliance.evidence import Severity
 from compliance.policy.check import AnyCheck, Parameters
 
@@ -94,10 +92,7 @@ def direction_of(parameter: str) -> Tone | None:
 
 def values_of(parameters: Parameters) -> dict[str, Any]:
     """Every parameter as policy files write it, those left out at their default."""
-    return {
-        field.alias or name: to_jsonable_python(getattr(parameters, name), by_alias=True)
-        for name, field in type(parameters).model_fields.items()
-    }
+    return parameters.model_dump(mode="json", by_alias=True)
 
 
 def parameter_changes(check: AnyCheck, old: Parameters, new: Parameters) -> Iterator[ParameterChange]:

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from debian.debian_support import NativeVersion
 from packaging.version import Version
 
 from compliance.inventory import Ecosystem
 
+_KEPT: Final = 1 << 16
+"""The same versions are met in image after image, so that what was read of them is kept."""
 
-def _order(ecosystem: Ecosystem) -> Callable[[str], Any] | None:
-    return {Ecosystem.PYPI: Version, Ecosystem.DEBIAN: NativeVersion}.get(ecosystem)
+_ORDERS: Final[dict[Ecosystem, Callable[[str], Any]]] = {
+    Ecosystem.PYPI: functools.lru_cache(_KEPT)(Version),
+    Ecosystem.DEBIAN: functools.lru_cache(_KEPT)(NativeVersion),
+}
 
 
-def smallest_above(installed: str, fixed: Iterable[str], ecosystem: Ecosystem) -> str | None:
+@functools.lru_cache(_KEPT)
+def smallest_above(installed: str, fixed: tuple[str, ...], ecosystem: Ecosystem) -> str | None:
     """The smallest of `fixed` that is newer than `installed`, or None when none is.
 
     Where the ecosystem's order is not known, or a version does not follow it, the first one given.
     """
-    candidates = tuple(fixed)
-    order = _order(ecosystem)
+    order = _ORDERS.get(ecosystem)
     with suppress(ValueError):
         if order is not None:
-            return min((one for one in candidates if order(one) > order(installed)), key=order, default=None)
-    return next(iter(candidates), None)
+            return min((one for one in fixed if order(one) > order(installed)), key=order, default=None)
+    return next(iter(fixed), None)
 
 
 def largest(versions: Iterable[str], ecosystem: Ecosystem) -> str | None:
     """The newest of `versions`, or None when there are none or they cannot be compared."""
     candidates = tuple(versions)
-    order = _order(ecosystem)
+    order = _ORDERS.get(ecosystem)
     with suppress(ValueError):
         if order is not None:
             return max(candidates, key=order, default=None)
@@ -41,7 +46,7 @@ def largest(versions: Iterable[str], ecosystem: Ecosystem) -> str | None:
 
 def same(one: str, other: str, ecosystem: Ecosystem) -> bool:
     """Whether two texts write the same version: `1.0` and `1.0.0` do on PyPI."""
-    order = _order(ecosystem)
+    order = _ORDERS.get(ecosystem)
     if one == other or order is None:
         return one == other
     try:

@@ -128,10 +128,10 @@ def test_any_text_is_a_licence_or_none(text: str) -> None:
 
 
 def test_versions() -> None:
-    assert smallest_above("1.26.4", ["2.0.7", "1.26.18"], Ecosystem.PYPI) == "1.26.18"
-    assert smallest_above("2.0.4", ["1.26.18", "2.0.7"], Ecosystem.PYPI) == "2.0.7"
-    assert smallest_above("3.0", ["1.26.18"], Ecosystem.PYPI) is None
-    assert smallest_above("x", ["2", "1"], Ecosystem.OTHER) == "2"
+    assert smallest_above("1.26.4", ("2.0.7", "1.26.18"), Ecosystem.PYPI) == "1.26.18"
+    assert smallest_above("2.0.4", ("1.26.18", "2.0.7"), Ecosystem.PYPI) == "2.0.7"
+    assert smallest_above("3.0", ("1.26.18",), Ecosystem.PYPI) is None
+    assert smallest_above("x", ("2", "1"), Ecosystem.OTHER) == "2"
     assert largest(["9.10", "9.9"], Ecosystem.PYPI) == "9.10"
     assert largest(["a", "b"], Ecosystem.OTHER) is None
     assert same("1.0", "1.0.0", Ecosystem.PYPI)
