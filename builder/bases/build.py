@@ -77,7 +77,7 @@ def build_base(definition: BaseDefinition, cache: Cache, progress: Progress, *, 
     stored = cache.layer(recipe)
     if stored is None:
         debs = fetch_debs(definition.recipe, image.packages, definition.created, cache, progress, workers=workers)
-        progress.step(f"Extract {len(image.packages)} Debian packages for {definition.name} {image.architecture}")
+        progress.step(f"Extract {len(image.packages)} Debian packages into the base {definition.name}")
         stored = cache.make_layer(
             recipe,
             lambda blob: _checked(
