@@ -24,6 +24,13 @@ class Effect(StrEnum):
     WARN = "warn"
 
 
+class Mode(StrEnum):
+    """What a verdict does to what it is about: an enforced one keeps it out, an audited one is only told."""
+
+    ENFORCE = "enforce"
+    AUDIT = "audit"
+
+
 class Status(StrEnum):
     """What one rule said. `pending` is for rules that only the built image can answer, asked of a lock."""
 
@@ -78,7 +85,8 @@ class Decision:
     """The verdict on one subject at one time, with everything needed to reach it again.
 
     `policy_digest` covers the policy files and waivers, `evidence_digest` the evidence. Outcomes stand in
-    the order of the policies and their rules, passed ones too.
+    the order of the policies and their rules, passed ones too. In audit mode the verdict is the one that
+    would have been enforced.
     """
 
     verdict: Verdict
@@ -90,6 +98,12 @@ class Decision:
     databases: tuple[Database, ...]
     notes: tuple[str, ...]
     outcomes: tuple[RuleOutcome, ...]
+    mode: Mode = Mode.ENFORCE
+
+    @property
+    def lets_in(self) -> bool:
+        """Whether the subject may be used: it complies, or nothing is blocked where it is."""
+        return self.verdict is Verdict.ADMITTED or self.mode is Mode.AUDIT
 
     def with_status(self, *statuses: Status) -> tuple[RuleOutcome, ...]:
         """The outcomes whose status is one of `statuses`, in order."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from compliance.policy.decision import Effect
+from compliance.policy.decision import Effect, Mode
 from compliance.policy.model import Policy, PolicySet, Rule, Waiver
 from compliance.policy.strictness import Tone, parameter_changes
 from compliance.policy.wording import count
@@ -31,7 +31,9 @@ def _policy_changes(old: PolicySet, new: PolicySet) -> Iterator[Change]:
     before, after = ({policy.name: policy for policy in one.policies} for one in (old, new))
     for name in sorted({*before, *after}):
         if name not in before:
-            yield Change(Tone.STRICTER, name, None, f"new policy, for {reach_words(after[name])}")
+            audits = after[name].mode is Mode.AUDIT
+            text = f"new policy, {'only audits' if audits else 'for'} {reach_words(after[name])}"
+            yield Change(Tone.LOOSER if audits else Tone.STRICTER, name, None, text)
         elif name not in after:
             yield Change(Tone.LOOSER, name, None, f"policy removed, it was for {reach_words(before[name])}")
         else:
@@ -47,7 +49,16 @@ def _between(old: Policy, new: Policy) -> Iterator[tuple[Tone, str]]:
     elif old.reach is not None and new.reach is not None:
         yield from _more("applies to stage", old.reach.stages, new.reach.stages)
         yield from _more("applies to repositories", old.reach.repositories, new.reach.repositories)
+        for tone, text in _more("is kept from repositories", old.reach.exceptions, new.reach.exceptions):
+            yield Tone.LOOSER if tone is Tone.STRICTER else Tone.STRICTER, text
     yield from _more("extends", old.extends, new.extends)
+    if old.mode is not new.mode:
+        audits = new.mode is Mode.AUDIT
+        yield (
+            (Tone.LOOSER, "only audits now, was enforced")
+            if audits
+            else (Tone.STRICTER, "enforced now, only audited before")
+        )
     if old.waiver_days != new.waiver_days:
         tone = Tone.LOOSER if new.waiver_days > old.waiver_days else Tone.STRICTER
         yield tone, f"waivers may run {count(new.waiver_days, 'day')}, was {old.waiver_days}"
@@ -66,7 +77,9 @@ def reach_words(policy: Policy) -> str:
     if policy.reach is None:
         return "every image"
     parts = [f"stage {stage}" for stage in policy.reach.stages]
-    return " or ".join([*parts, *(f"repositories {one}" for one in policy.reach.repositories)])
+    parts += [f"repositories {one}" for one in policy.reach.repositories]
+    but = f" but not repositories {', '.join(policy.reach.exceptions)}" if policy.reach.exceptions else ""
+    return (" or ".join(parts) or "every image") + but
 
 
 def _rule_changes(old: PolicySet, new: PolicySet) -> Iterator[Change]:

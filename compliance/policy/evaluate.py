@@ -18,7 +18,7 @@ def evaluate(policies: PolicySet, evidence: Evidence, at: datetime) -> Decision:
     """What `policies` say of `evidence` at the time `at` (taken as UTC when it names no zone).
 
     Any denied rule refuses. Else any undecided rule that would deny makes it undecidable. A subject that
-    no rule is for is refused.
+    no rule is for is refused. Where all policies only audit, the verdict is what would have been enforced.
     """
     moment = in_utc(at)
     outcomes = judge(policies, evidence, moment)
@@ -34,20 +34,31 @@ def evaluate(policies: PolicySet, evidence: Evidence, at: datetime) -> Decision:
         databases=tuple(replace(one, updated=in_utc(one.updated)) for one in seen.databases),
         notes=seen.notes + waivers.notes(policies.waivers, outcomes, evidence.subject, moment),
         outcomes=outcomes,
+        mode=policies.mode(evidence.subject),
     )
 
 
 def judge(policies: PolicySet, evidence: Evidence, at: datetime) -> tuple[RuleOutcome, ...]:
-    """What every rule that is for the subject says: the outcomes of a decision, without the rest of it."""
+    """What every rule that is for the subject says: the outcomes of a decision, without the rest of it.
+
+    Where some policies enforce, the rules of those that only audit warn.
+    """
     moment = in_utc(at)
-    chosen = policies.for_subject(evidence.subject)
+    subject = evidence.subject
+    enforced = {policy.name for policy in policies.enforced(subject)}
     return tuple(
-        _outcome(policy, rule, policies, evidence, moment) for policy in chosen for rule in policy.rules
+        _outcome(
+            policy, rule, policies, evidence, moment, told_only=bool(enforced) and policy.name not in enforced
+        )
+        for policy in policies.for_subject(subject)
+        for rule in policy.rules
     ) or (_nothing_applies(evidence),)
 
 
-def _outcome(policy: Policy, rule: Rule, policies: PolicySet, evidence: Evidence, at: datetime) -> RuleOutcome:
-    effect = rule.effect_at(at)
+def _outcome(
+    policy: Policy, rule: Rule, policies: PolicySet, evidence: Evidence, at: datetime, *, told_only: bool
+) -> RuleOutcome:
+    effect = Effect.WARN if told_only else rule.effect_at(at)
     outcome = RuleOutcome(
         policy=policy.name,
         rule=rule.id,
@@ -56,7 +67,7 @@ def _outcome(policy: Policy, rule: Rule, policies: PolicySet, evidence: Evidence
         status=Status.PASSED,
         why=rule.why,
         fix=rule.fix,
-        reason=f"denies from {rule.enforce_from}" if effect is not rule.effect else None,
+        reason=_why_milder(policy, rule, told_only=told_only) if effect is not rule.effect else None,
     )
     result = _run(rule, evidence, at)
     if isinstance(result, Absent):
@@ -64,6 +75,10 @@ def _outcome(policy: Policy, rule: Rule, policies: PolicySet, evidence: Evidence
         return replace(outcome, status=Status.PENDING if waits else Status.UNDECIDED, reason=result.reason)
     violations = waivers.waive(result, rule.id, policies.waivers, evidence.subject, at)
     return replace(outcome, status=_status(effect, violations), violations=violations)
+
+
+def _why_milder(policy: Policy, rule: Rule, *, told_only: bool) -> str:
+    return f"policy {policy.name!r} only audits" if told_only else f"denies from {rule.enforce_from}"
 
 
 def _run(rule: Rule, evidence: Evidence, at: datetime) -> Result:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from compliance.oci.digest import Digest
 from compliance.policy.check import Flag, kebab
-from compliance.policy.decision import Effect
+from compliance.policy.decision import Effect, Mode
 from compliance.policy.model import WAIVER_DAYS
 from compliance.policy.pattern import PackagePattern, is_literal_enough
 
@@ -57,10 +57,15 @@ class AppliesTo(_File):
     repositories: tuple[Pattern, ...] = Field(
         default=(), description='Patterns of repository names: "serving/**" is everything below serving.'
     )
+    except_: tuple[Annotated[Pattern, AfterValidator(_literal)], ...] = Field(
+        default=(),
+        alias="except",
+        description="Patterns of repositories the policy is not for, whatever else is said; alone: all but these.",
+    )
 
     @model_validator(mode="after")
     def _names_something(self) -> AppliesTo:
-        if not self.stages and not self.repositories:
+        if not self.stages and not self.repositories and not self.except_:
             raise ValueError("names nothing: give stages or repositories, or leave applies-to out to mean all")
         return self
 
@@ -102,9 +107,26 @@ class PolicyFile(_File):
     extends: tuple[Name, ...] = Field(
         default=(), description="Policies whose rules apply too, wherever this one does. Rules only add up."
     )
+    mode: Mode = Field(
+        default=Mode.ENFORCE,
+        description="audit: what the rules find is recorded, and blocks nothing. Needs applies-to repositories.",
+    )
     applies_to: AppliesTo | None = Field(default=None, description="Left out: every image.")
     waivers: WaiverLimits = Field(default=WaiverLimits(), description="Limits for waivers of these rules.")
     rules: tuple[RuleEntry, ...] = Field(default=(), description="The rules, in the order of reports.")
+
+    @model_validator(mode="after")
+    def _audits_what_it_names(self) -> PolicyFile:
+        """What blocks nothing has to say where: a project's own word for its stage would let anybody choose it."""
+        if self.mode is Mode.ENFORCE:
+            return self
+        named = self.applies_to
+        if named is None or named.stages or not named.repositories:
+            raise ValueError("mode: audit needs applies-to with repositories, and without stages")
+        for pattern in named.repositories:
+            if not is_literal_enough(pattern):
+                raise ValueError(f"mode: audit cannot be for {pattern!r}, which is everything")
+        return self
 
 
 class ScopeEntry(_File):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
-from compliance.policy.decision import Decision, Effect
+from compliance.policy.decision import Decision, Effect, Mode
 from compliance.policy.model import Policy, PolicySet, Rule, Waiver
 from compliance.policy.strictness import Tone, parameter_changes
 from compliance.policy.waivers import EXPIRY_NOTICE_DAYS
@@ -53,6 +53,11 @@ def lint(
 def _of_policy(policy: Policy) -> Iterator[Remark]:
     if not policy.rules and not policy.extends:
         yield Remark(policy.file, (), f"policy {policy.name!r} has no rules and extends none: it judges nothing")
+    if policy.mode is Mode.AUDIT and policy.reach is not None:
+        where = ", ".join(policy.reach.repositories)
+        yield Remark(
+            policy.file, ("mode",), f"policy {policy.name!r} only audits: its rules block nothing in {where}"
+        )
     for index, pattern in enumerate(policy.reach.repositories if policy.reach else ()):
         if not _can_fit(pattern):
             text = f"{pattern!r} can fit no repository: names are lower-case, without registry, tag and leading /"
@@ -79,7 +84,12 @@ def _of_rules(policies: PolicySet, policy: Policy, day: date, tested: Collection
 
 def _reaches_nothing(policy: Policy) -> bool:
     reach = policy.reach
-    return reach is not None and not reach.stages and not any(map(_can_fit, reach.repositories))
+    return (
+        reach is not None
+        and not reach.is_all_but_exceptions
+        and not reach.stages
+        and not any(map(_can_fit, reach.repositories))
+    )
 
 
 def _can_fit(pattern: str) -> bool:

@@ -54,7 +54,8 @@ def parse_policy(document: Document) -> Policy:
     rules = tuple(_rule(document, place, entry) for place, entry in enumerate(file.rules))
     reach = None
     if file.applies_to is not None:
-        reach = Reach(stages=file.applies_to.stages, repositories=file.applies_to.repositories)
+        named = file.applies_to
+        reach = Reach(stages=named.stages, repositories=named.repositories, exceptions=named.except_)
     return Policy(
         name=file.name,
         file=document.path.name,
@@ -62,6 +63,7 @@ def parse_policy(document: Document) -> Policy:
         extends=file.extends,
         reach=reach,
         waiver_days=file.waivers.max_days,
+        mode=file.mode,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 from compliance.evidence import Subject
 from compliance.oci.digest import Digest
 from compliance.policy.check import AnyCheck, Parameters
-from compliance.policy.decision import Effect
+from compliance.policy.decision import Effect, Mode
 from compliance.policy.pattern import PackagePattern, matches
 
 WAIVER_DAYS: Final = 90
@@ -38,13 +38,27 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Which subjects a policy is for: a named stage, or a repository that fits one of the patterns."""
+    """Which subjects a policy is for: a named stage, or a repository that fits one of the patterns.
+
+    Never one that fits `exceptions`; where only these are named, all others.
+    """
 
     stages: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()
+    exceptions: tuple[str, ...] = ()
+
+    @property
+    def is_all_but_exceptions(self) -> bool:
+        return bool(self.exceptions) and not self.stages and not self.repositories
 
     def covers(self, subject: Subject) -> bool:
-        return subject.stage in self.stages or any(matches(one, subject.repository) for one in self.repositories)
+        if any(matches(one, subject.repository) for one in self.exceptions):
+            return False
+        return (
+            self.is_all_but_exceptions
+            or subject.stage in self.stages
+            or any(matches(one, subject.repository) for one in self.repositories)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,7 @@ class Policy:
     extends: tuple[str, ...] = ()
     reach: Reach | None = None
     waiver_days: int = WAIVER_DAYS
+    mode: Mode = Mode.ENFORCE
 
     def covers(self, subject: Subject) -> bool:
         return self.reach is None or self.reach.covers(subject)
@@ -109,6 +124,20 @@ class PolicySet:
 
     def for_subject(self, subject: Subject) -> tuple[Policy, ...]:
         """The policies that judge `subject`, each once, the extended before those that extend them."""
+        return self._with_extended(policy for policy in self.policies if policy.covers(subject))
+
+    def mode(self, subject: Subject) -> Mode:
+        """Audit where every policy that covers `subject` only audits. One that enforces is enough to enforce."""
+        covering = [policy.mode for policy in self.policies if policy.covers(subject)]
+        return Mode.AUDIT if covering and Mode.ENFORCE not in covering else Mode.ENFORCE
+
+    def enforced(self, subject: Subject) -> tuple[Policy, ...]:
+        """Those of `for_subject` that a policy in force brings: itself, and what it extends."""
+        return self._with_extended(
+            policy for policy in self.policies if policy.covers(subject) and policy.mode is Mode.ENFORCE
+        )
+
+    def _with_extended(self, policies: Iterable[Policy]) -> tuple[Policy, ...]:
         by_name = {policy.name: policy for policy in self.policies}
         chosen: dict[str, Policy] = {}
 
@@ -119,9 +148,8 @@ class PolicySet:
                 choose(by_name[name])
             chosen[policy.name] = policy
 
-        for policy in self.policies:
-            if policy.covers(subject):
-                choose(policy)
+        for policy in policies:
+            choose(policy)
         return tuple(chosen.values())
 
     def rules(self) -> Iterator[tuple[Policy, Rule]]:

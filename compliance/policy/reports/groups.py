@@ -9,7 +9,7 @@ from typing import Final
 
 from compliance.evidence import Database, Subject
 from compliance.policy.canonical import in_utc
-from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict, Violation
+from compliance.policy.decision import Decision, Effect, Mode, RuleOutcome, Status, Verdict, Violation
 from compliance.policy.versions import largest
 from compliance.policy.wording import count, ecosystem_of, label, origin_words
 
@@ -18,6 +18,18 @@ HEADLINES: Final = {
     Verdict.REFUSED: "REFUSED",
     Verdict.UNDECIDABLE: "COULD NOT DECIDE",
 }
+
+
+_AUDITED: Final = {
+    Verdict.ADMITTED: "ADMITTED (AUDIT ONLY)",
+    Verdict.REFUSED: "AUDIT ONLY, WOULD BE REFUSED",
+    Verdict.UNDECIDABLE: "AUDIT ONLY, COULD NOT DECIDE",
+}
+
+
+def headline_of(decision: Decision) -> str:
+    """The verdict in words, which say so where it blocks nothing."""
+    return (_AUDITED if decision.mode is Mode.AUDIT else HEADLINES)[decision.verdict]
 
 
 @dataclass(frozen=True, slots=True)

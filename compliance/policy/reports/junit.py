@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from compliance.policy.canonical import in_utc
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status
-from compliance.policy.reports.groups import HEADLINES, name
+from compliance.policy.reports.groups import headline_of, name
 from compliance.policy.wording import count, origin_words, printable
 
 
@@ -49,7 +49,7 @@ def _suite(root: Element, decision: Decision, policy: str, outcomes: tuple[RuleO
     suite.set("timestamp", in_utc(decision.at).strftime("%Y-%m-%dT%H:%M:%S"))
     facts = SubElement(suite, "properties")
     for fact, value in (
-        ("verdict", HEADLINES[decision.verdict]),
+        ("verdict", headline_of(decision)),
         ("policy digest", decision.policy_digest),
         ("evidence digest", decision.evidence_digest),
     ):

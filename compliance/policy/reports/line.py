@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from compliance.policy.decision import Decision, Status, Verdict
-from compliance.policy.reports.groups import HEADLINES, Told, groups, name, tally, told, undecided
+from compliance.policy.reports.groups import Told, groups, headline_of, name, tally, told, undecided
 from compliance.policy.wording import label, printable
 
 MAX_LENGTH: Final = 300
@@ -14,7 +14,7 @@ _REMEDY_LENGTH: Final = 90
 
 def one_line(decision: Decision) -> str:
     """Verdict, subject, rule, culprit, remedy, how many more: at most 300 characters and no line break."""
-    headline = HEADLINES[decision.verdict]
+    headline = headline_of(decision)
     if decision.verdict is Verdict.ADMITTED:
         return _fit(f"{headline} {name(decision.subject)} ({tally(decision)})", MAX_LENGTH)
     refusing = [one for one in told(decision) if one.outcome.status is Status.DENIED and one.violations]

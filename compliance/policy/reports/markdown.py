@@ -8,10 +8,10 @@ from typing import Final
 
 from compliance.policy.decision import Decision, Status
 from compliance.policy.reports.groups import (
-    HEADLINES,
     Told,
     age,
     groups,
+    headline_of,
     name,
     tally,
     told,
@@ -29,7 +29,7 @@ def to_markdown(decision: Decision) -> str:
 
 
 def _lines(decision: Decision) -> Iterator[str]:
-    yield f"## {HEADLINES[decision.verdict]} {_plain(name(decision.subject))}"
+    yield f"## {headline_of(decision)} {_plain(name(decision.subject))}"
     for one in told(decision):
         yield from _rule(one)
     for unclear in undecided(decision):

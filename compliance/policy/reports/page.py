@@ -9,11 +9,11 @@ from typing import Final
 from compliance.policy.canonical import in_utc
 from compliance.policy.decision import Decision, RuleOutcome, Status
 from compliance.policy.reports.groups import (
-    HEADLINES,
     Group,
     Told,
     age,
     groups,
+    headline_of,
     name,
     told,
     undecided,
@@ -41,7 +41,7 @@ def to_html(decision: Decision) -> bytes:
 
 
 def _document(decision: Decision) -> Iterator[str]:
-    title = f"{HEADLINES[decision.verdict]}: {name(decision.subject)}"
+    title = f"{headline_of(decision)}: {name(decision.subject)}"
     yield "<!doctype html>"
     yield '<html lang="en">'
     yield '<head><meta charset="utf-8">'
@@ -63,7 +63,7 @@ def _document(decision: Decision) -> Iterator[str]:
 
 def _header(decision: Decision) -> Iterator[str]:
     yield "<header>"
-    subject, headline = decision.subject, HEADLINES[decision.verdict]
+    subject, headline = decision.subject, headline_of(decision)
     yield f'<h1><span class="verdict {decision.verdict}">{headline}</span> {_text(subject.repository)}</h1>'
     what = f"<code>{_text(subject.digest)}</code>" if subject.digest else "the lock, not built yet"
     stage = f", stage {_text(subject.stage)}" if subject.stage else ""

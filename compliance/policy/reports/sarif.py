@@ -14,7 +14,7 @@ from typing import Any, Final
 from compliance.evidence import Severity
 from compliance.policy.canonical import in_utc
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict, Violation
-from compliance.policy.reports.groups import HEADLINES, name
+from compliance.policy.reports.groups import headline_of, name
 from compliance.policy.reports.places import Place, PlacesOf, nowhere
 from compliance.policy.wording import label, origin_words
 
@@ -176,7 +176,7 @@ def _fingerprint(decision: Decision, rule: str, culprit: str, key: str) -> str:
 
 
 def _notifications(decision: Decision) -> Iterator[Json]:
-    headline = f"{HEADLINES[decision.verdict]} {name(decision.subject)}"
+    headline = f"{headline_of(decision)} {name(decision.subject)}"
     yield {"level": "note", "message": {"text": headline}}
     for outcome in decision.with_status(Status.UNDECIDED):
         text = f"{outcome.rule} could not be decided: {outcome.reason or 'no reason is known'}"

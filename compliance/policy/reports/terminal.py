@@ -10,11 +10,11 @@ from rich.text import Text
 
 from compliance.policy.decision import Decision, RuleOutcome, Status, Verdict
 from compliance.policy.reports.groups import (
-    HEADLINES,
     Group,
     Told,
     age,
     groups,
+    headline_of,
     name,
     tally,
     told,
@@ -31,7 +31,7 @@ SHOWN_IN_A_WARNING: Final = 5
 
 def render(decision: Decision, console: Console, *, verbose: bool = False) -> None:
     """Print verdict, what breaks which rule, where it came from, what to do. `verbose` leaves nothing out."""
-    headline = Text(HEADLINES[decision.verdict], style=STYLES[decision.verdict])
+    headline = Text(headline_of(decision), style=STYLES[decision.verdict])
     headline.append(f" {printable(name(decision.subject))}", style="bold not dim")
     console.print(headline, soft_wrap=True, highlight=False)
     for indent, line in _lines(decision, verbose=verbose):
