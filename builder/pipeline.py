@@ -25,7 +25,7 @@ from compliance.bases import BaseDefinition
 from compliance.evidence import Evidence
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
-from compliance.policy.decision import Decision, Verdict
+from compliance.policy.decision import Decision
 from compliance.policy.evaluate import evaluate
 
 
@@ -117,7 +117,7 @@ def everything(project: Project, workshop: Workshop) -> Decision:
     lock = settle_lock(project, workshop)
     if project.state.built_from != _inputs(project, workshop, lock):
         early = evaluate(workshop.policies, _known_of_lock(project, workshop, lock), workshop.at)
-        if early.verdict is not Verdict.ADMITTED:
+        if not early.lets_in:
             return early
     image = _known_of_image(project, workshop, _build(project, workshop, lock))
     return evaluate(workshop.policies, image, workshop.at)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from builder import pipeline
-from builder.cli.context import DONE, EXIT_OF, REFUSED, Day, Session, failing_well, json_option
+from builder.cli.context import EXIT_OF, REFUSED, Day, Session, failing_well, json_option
 from builder.cli.report import FORMS, form_of, write_report
 from builder.discover import discover
 from builder.pipeline import BuiltProject, Project
@@ -197,9 +197,8 @@ def _finish(session: Session, decision: Decision, *, verbose: bool) -> None:
         click.echo(to_json(decision))
     else:
         render(decision, session.out, verbose=verbose)
-    code = EXIT_OF[decision.verdict]
-    if code != DONE:
-        raise click.exceptions.Exit(code)
+    if not decision.lets_in:
+        raise click.exceptions.Exit(EXIT_OF[decision.verdict])
 
 
 def _project(session: Session) -> Project:
