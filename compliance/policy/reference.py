@@ -7,6 +7,7 @@ from typing import Any
 
 from compliance.policy.check import AnyCheck
 from compliance.policy.registry import checks
+from compliance.policy.vocabulary import VARIABLES
 
 
 def reference_page() -> str:
@@ -24,6 +25,21 @@ def _lines() -> Iterator[str]:
     for check in checks().values():
         yield ""
         yield from _check(check)
+    yield ""
+    yield from _vocabulary()
+
+
+def _vocabulary() -> Iterator[str]:
+    yield "## What expressions may use"
+    yield ""
+    yield "`now` is the time of the decision. What is not known of a thing is null; texts from a fixed set, such"
+    yield "as severities and origins, are as policy files write them. With `each`, `item` is one of that list."
+    yield ""
+    yield "| name | what it is | members |"
+    yield "|---|---|---|"
+    for name, variable in VARIABLES.items():
+        members = ", ".join(f"`{member}`" for member in variable.members)
+        yield f"| `{name}` | {variable.meaning} | {'of each: ' if variable.many else ''}{members} |"
 
 
 def _check(check: AnyCheck) -> Iterator[str]:
