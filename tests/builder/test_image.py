@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,9 +153,7 @@ def test_second_build_makes_nothing(base: Base, make_wheel: MakeWheel, project: 
         data = wheel.path.read_bytes()
         wheel.path.write_bytes(bytes(len(data)))  # of the same size, so that only reading it would tell
     steps = Steps()
-    started = time.perf_counter()
     second, _ = built(base, wheels, project, cache, progress=steps)
-    assert time.perf_counter() - started < 0.25
     assert second == first
     assert steps.said == []
 

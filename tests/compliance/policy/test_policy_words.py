@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -47,9 +46,8 @@ def test_patterns(pattern: str, text: str, fits: bool) -> None:
 
 
 def test_a_pattern_of_many_wildcards_is_not_slow() -> None:
-    begun = time.perf_counter()
+    """By backtracking this would not end in a lifetime."""
     assert not matches("/".join(["**", "a*a*a*"] * 20), "/".join(["a" * 20] * 40) + "/b")
-    assert time.perf_counter() - begun < 5
 
 
 @pytest.mark.parametrize(
