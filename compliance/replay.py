@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -28,13 +29,19 @@ def replay_archive(archive: Path, replay: Replay, *, processes: int = 1) -> Iter
         for chunk in chunks:
             yield from replay_some(archive, chunk, replay)
         return
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with processes_for_evidence(processes) as pool:
         tasks = [pool.submit(replay_some, archive, chunk, replay) for chunk in chunks]
         try:
             for task in tasks:
                 yield from task.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def processes_for_evidence(number: int) -> ProcessPoolExecutor:
+    """Processes that read much evidence: trees without circles, which no collector need look through often."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(number, mp_context=spawn, initializer=gc.set_threshold, initargs=(50_000, 50, 50))
 
 
 def replay_some(archive: Path, names: tuple[str, ...], replay: Replay) -> list[VerdictChange]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from compliance.evidence import Absent, Evidence, VulnerabilityScan
+from compliance.evidence import Absent, Evidence, Subject, VulnerabilityScan
 from compliance.policy import waivers
 from compliance.policy.canonical import digest_of, in_utc
 from compliance.policy.check import Result
@@ -38,43 +38,63 @@ def evaluate(policies: PolicySet, evidence: Evidence, at: datetime) -> Decision:
     )
 
 
-def judge(policies: PolicySet, evidence: Evidence, at: datetime) -> tuple[RuleOutcome, ...]:
+Results = MutableMapping[str, Result]
+"""What checks found in one subject's evidence at one time, by the id of the rule that asked."""
+
+
+def judge(
+    policies: PolicySet, evidence: Evidence, at: datetime, *, results: Results | None = None
+) -> tuple[RuleOutcome, ...]:
     """What every rule that is for the subject says: the outcomes of a decision, without the rest of it.
 
-    Where some policies enforce, the rules of those that only audit warn.
+    Where some policies enforce, the rules of those that only audit warn. `results` are taken over instead of
+    running those rules' checks, and those of the others are added to them.
     """
     moment = in_utc(at)
     subject = evidence.subject
     enforced = {policy.name for policy in policies.enforced(subject)}
-    return tuple(
-        _outcome(
-            policy, rule, policies, evidence, moment, told_only=bool(enforced) and policy.name not in enforced
-        )
-        for policy in policies.for_subject(subject)
-        for rule in policy.rules
-    ) or (_nothing_applies(evidence),)
+    found: Results = {} if results is None else results
+    outcomes = []
+    for policy in policies.for_subject(subject):
+        told_only = bool(enforced) and policy.name not in enforced
+        for rule in policy.rules:
+            if rule.id not in found:
+                found[rule.id] = _run(rule, evidence, moment)
+            outcome = _outcome(policy, rule, policies, subject, found[rule.id], moment, told_only=told_only)
+            outcomes.append(outcome)
+    return tuple(outcomes) or (_nothing_applies(evidence),)
 
 
 def _outcome(
-    policy: Policy, rule: Rule, policies: PolicySet, evidence: Evidence, at: datetime, *, told_only: bool
+    policy: Policy,
+    rule: Rule,
+    policies: PolicySet,
+    subject: Subject,
+    result: Result,
+    at: datetime,
+    *,
+    told_only: bool,
 ) -> RuleOutcome:
     effect = Effect.WARN if told_only else rule.effect_at(at)
-    outcome = RuleOutcome(
+    reason = _why_milder(policy, rule, told_only=told_only) if effect is not rule.effect else None
+    violations: tuple[Violation, ...] = ()
+    if isinstance(result, Absent):
+        waits = result.pending and subject.digest is None
+        status, reason = Status.PENDING if waits else Status.UNDECIDED, result.reason
+    else:
+        violations = waivers.waive(result, rule.id, policies.waivers, subject, at)
+        status = _status(effect, violations)
+    return RuleOutcome(
         policy=policy.name,
         rule=rule.id,
         check=rule.check.name,
         effect=effect,
-        status=Status.PASSED,
+        status=status,
         why=rule.why,
         fix=rule.fix,
-        reason=_why_milder(policy, rule, told_only=told_only) if effect is not rule.effect else None,
+        violations=violations,
+        reason=reason,
     )
-    result = _run(rule, evidence, at)
-    if isinstance(result, Absent):
-        waits = result.pending and evidence.subject.digest is None
-        return replace(outcome, status=Status.PENDING if waits else Status.UNDECIDED, reason=result.reason)
-    violations = waivers.waive(result, rule.id, policies.waivers, evidence.subject, at)
-    return replace(outcome, status=_status(effect, violations), violations=violations)
 
 
 def _why_milder(policy: Policy, rule: Rule, *, told_only: bool) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Final
 
 from compliance.evidence import Evidence, Subject, VulnerabilityScan
 from compliance.inventory import Settings
 from compliance.policy.canonical import in_utc
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict
-from compliance.policy.evaluate import judge, verdict_of
+from compliance.policy.evaluate import Results, judge, verdict_of
 from compliance.policy.model import PolicySet
 
 _OWNER_LABELS: Final = (
@@ -48,7 +49,7 @@ class VerdictChange:
     reasons: tuple[Reason, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Replay:
     """How evidence is judged again.
 
@@ -60,6 +61,17 @@ class Replay:
     at: datetime
     old: PolicySet | None = None
     until: datetime | None = None
+
+    @cached_property
+    def unchanged(self) -> frozenset[str]:
+        """The rules that ask the same in both: their checks need not run twice."""
+        before = {rule.id: rule for _, rule in self.old.rules()} if self.old is not None else {}
+        return frozenset(
+            rule.id
+            for _, rule in self.new.rules()
+            if rule.id in before
+            and (rule.check.name, rule.parameters) == (before[rule.id].check.name, before[rule.id].parameters)
+        )
 
 
 def last_announcement(policies: PolicySet, at: datetime) -> datetime:
@@ -106,8 +118,12 @@ def _differs(replay: Replay, evidence: Evidence, decision: Decision, at: datetim
 
 def _outcomes(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> tuple[Outcomes, Outcomes]:
     seen = as_fresh(evidence, decision.at, at)
-    before = decision.outcomes if replay.old is None else judge(replay.old, seen, at)
-    return before, judge(replay.new, seen, at)
+    if replay.old is None:
+        return decision.outcomes, judge(replay.new, seen, at)
+    results: Results = {}
+    before = judge(replay.old, seen, at, results=results)
+    kept = {rule: result for rule, result in results.items() if rule in replay.unchanged}
+    return before, judge(replay.new, seen, at, results=kept)
 
 
 def as_fresh(evidence: Evidence, then: datetime, at: datetime) -> Evidence:

@@ -63,6 +63,9 @@ def run(
 
 def _complaint(package: Package, locked: list[LockedPackage]) -> tuple[str, str] | None:
     """What is wrong with the package, and what to do."""
+    for one in locked:
+        if one.version == package.version and one.sha256 and package.sha256 in (None, one.sha256):
+            return None  # as in nearly every image, so it is told first
     if not locked:
         return "is not in the lock", RELOCK
     fitting = [one for one in locked if same(one.version, package.version, Ecosystem.PYPI)]
