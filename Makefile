@@ -3,7 +3,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: help demo test test-fast lint format generate bench clean setup setup-test
+.PHONY: help demo test test-fast lint format generate bench bench-policy clean setup setup-test
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,7 +30,10 @@ generate: setup-test ## Rewrite what is generated: the policy schema and the ref
 	$(BIN)/python -m compliance.policy.schema
 
 bench: setup-test ## Measure against what you would use instead, side by side
-	$(BIN)/python -m benchmarks.build
+	$(BIN)/python -m benchmarks.build --rounds 3
+
+bench-policy: setup-test ## Judge 10,000 images, and replay a changed policy over them
+	$(BIN)/python -m benchmarks.policy
 
 setup:
 	@scripts/setup.sh demo
