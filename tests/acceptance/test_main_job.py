@@ -9,9 +9,12 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("examples")]
 
@@ -92,6 +95,16 @@ def test_a_second_run_with_nothing_changed_makes_and_signs_nothing(workplace, ir
     assert "Making" not in done.stderr
     assert "Downloading" not in done.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_the_examples_have_the_digests_that_are_written_down(workplace, iris, legacy):
+    """They change with the examples, their locks, their bases, and the layout version: on purpose only."""
+    golden = json.loads((ROOT / "examples" / "digests.json").read_bytes())
+    for project in (iris, legacy):
+        name, _, digest = json.loads(workplace.mlbuild("--json", "-C", str(project), "build").stdout)[
+            "image"
+        ].partition("@")
+        assert golden[name] == digest
 
 
 @pytest.mark.parametrize(
