@@ -57,8 +57,11 @@ _MORE_IS_LOOSER: Final = frozenset(
         *("allow", "builders", "exceptions", "exempt", "keys", "names", "programs"),
     }
 )
-_UNSAID: Final = frozenset({"grace-days-by-severity", "grace-from", "expression"})
+_UNSAID: Final = frozenset({"each", "expect", "grace-days-by-severity", "grace-from"})
 """Parameters of which no direction can be told from their value."""
+
+_WORDING: Final = frozenset({"message", "remedy"})
+"""Parameters that are said to people and decide nothing."""
 
 _NONE_IS_STRICTEST: Final = frozenset({"min-cvss", "min-epss"})
 """Left out, these set no floor, so that everything counts. Left out, any other parameter demands nothing."""
@@ -87,7 +90,7 @@ def direction_of(parameter: str) -> Tone | None:
         return Tone.STRICTER
     if parameter in _MORE_IS_LOOSER:
         return Tone.LOOSER
-    return Tone.CHANGED if parameter in _UNSAID else None
+    return Tone.CHANGED if parameter in _UNSAID | _WORDING else None
 
 
 def values_of(parameters: Parameters) -> dict[str, Any]:
@@ -99,7 +102,7 @@ def parameter_changes(check: AnyCheck, old: Parameters, new: Parameters) -> Iter
     """What changed from `old` to `new`, which are both of `check`, in the order of its parameters."""
     before, after = values_of(old), values_of(new)
     for name in (field.alias or key for key, field in check.parameters.model_fields.items()):
-        if before[name] != after[name]:
+        if before[name] != after[name] and name not in _WORDING:
             yield from _changes(name, before[name], after[name])
 
 
