@@ -81,12 +81,29 @@ class RuleOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Exemption:
+    """A waiver or VEX statement that excused something in this decision.
+
+    `file` is what violations name, `by` the waiver's owner or the statement's author. `until` is the end of
+    its last day. `vulnerability` is set for a statement, since one file holds many.
+    """
+
+    file: str
+    by: str
+    reason: str
+    until: datetime
+    justification: str | None = None
+    vulnerability: str | None = None
+    approved_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The verdict on one subject at one time, with everything needed to reach it again.
 
     `policy_digest` covers the policy files and waivers, `evidence_digest` the evidence. Outcomes stand in
     the order of the policies and their rules, passed ones too. In audit mode the verdict is the one that
-    would have been enforced.
+    would have been enforced. `exemptions` are those that excused something.
     """
 
     verdict: Verdict
@@ -99,6 +116,7 @@ class Decision:
     notes: tuple[str, ...]
     outcomes: tuple[RuleOutcome, ...]
     mode: Mode = Mode.ENFORCE
+    exemptions: tuple[Exemption, ...] = ()
 
     @property
     def lets_in(self) -> bool:

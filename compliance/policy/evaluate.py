@@ -11,6 +11,7 @@ from compliance.policy import waivers
 from compliance.policy.canonical import digest_of, in_utc
 from compliance.policy.check import Result
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict, Violation
+from compliance.policy.exemptions import exemptions
 from compliance.policy.model import Policy, PolicySet, Rule
 
 
@@ -35,6 +36,7 @@ def evaluate(policies: PolicySet, evidence: Evidence, at: datetime) -> Decision:
         notes=seen.notes + waivers.notes(policies.waivers, outcomes, evidence.subject, moment),
         outcomes=outcomes,
         mode=policies.mode(evidence.subject),
+        exemptions=exemptions(policies, outcomes, evidence.subject, moment),
     )
 
 
@@ -52,6 +54,7 @@ def judge(
     """
     moment = in_utc(at)
     subject = evidence.subject
+    evidence = policies.threats.enrich(evidence)
     enforced = {policy.name for policy in policies.enforced(subject)}
     found: Results = {} if results is None else results
     outcomes = []

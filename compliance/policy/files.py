@@ -13,6 +13,7 @@ from compliance.policy.check import Flag, kebab
 from compliance.policy.decision import Effect, Mode
 from compliance.policy.model import WAIVER_DAYS
 from compliance.policy.pattern import PackagePattern, is_literal_enough
+from compliance.policy.vex import Justification, VexTrust
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -97,6 +98,23 @@ class WaiverLimits(_File):
     max_days: Annotated[int, Field(strict=True, ge=1, le=366)] = Field(
         default=WAIVER_DAYS, description="The most days from a waiver's created to its expires."
     )
+    approvals: Annotated[int, Field(strict=True, ge=0, le=5)] = Field(
+        default=0, description="How many people, its owner aside, must have approved a waiver."
+    )
+    justification: Flag = Field(
+        default=False, description="Whether a waiver must give one of OpenVEX's justifications."
+    )
+
+
+class VexLimits(_File):
+    """Whose VEX statements count for this policy's rules, as waivers do."""
+
+    authors: Annotated[tuple[Text, ...], Field(min_length=1)] = Field(
+        description="Authors, word for word as their files name them."
+    )
+    max_days: Annotated[int, Field(strict=True, ge=1, le=3660)] = Field(
+        default=VexTrust().days, description="How many days after it was made a statement counts."
+    )
 
 
 class PolicyFile(_File):
@@ -113,6 +131,7 @@ class PolicyFile(_File):
     )
     applies_to: AppliesTo | None = Field(default=None, description="Left out: every image.")
     waivers: WaiverLimits = Field(default=WaiverLimits(), description="Limits for waivers of these rules.")
+    vex: VexLimits | None = Field(default=None, description="Left out: no VEX statement counts for these rules.")
     rules: tuple[RuleEntry, ...] = Field(default=(), description="The rules, in the order of reports.")
 
     @model_validator(mode="after")
@@ -137,6 +156,13 @@ class ScopeEntry(_File):
     stages: tuple[Name, ...] = Field(default=(), description="Stages, as projects name them.")
 
 
+class ApprovalEntry(_File):
+    """That somebody agrees."""
+
+    by: Text = Field(description="Who.")
+    on: Day = Field(description="When.")
+
+
 class WaiverFile(_File):
     """A file of policies/waivers/: one exception to one rule."""
 
@@ -156,6 +182,10 @@ class WaiverFile(_File):
     scope: ScopeEntry = Field(default=ScopeEntry(), description="Where the waiver counts; left out: everywhere.")
     owner: Text = Field(description="Who answers for the exception.")
     reason: Text = Field(description="Why it is acceptable.")
+    justification: Justification | None = Field(
+        default=None, description="Why the vulnerability does not matter, in OpenVEX's terms."
+    )
+    approvals: tuple[ApprovalEntry, ...] = Field(default=(), description="Who agreed, and when.")
     created: Day = Field(description="The first day it counts.")
     expires: Day = Field(description="The last day it counts.")
 

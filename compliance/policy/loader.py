@@ -2,16 +2,18 @@
 
     policies/*.yaml           one policy each
     policies/waivers/*.yaml   one waiver each
+    policies/vex/*.json       VEX statements, OpenVEX or CycloneDX
+    policies/data/            epss.csv and kev.json, as they are published
 
 Anything doubtful is an InvalidInput that names file and line: a set that loads means what it says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from compliance.document import Document, Key, nearest, parse_document, to_model
 from compliance.errors import InvalidInput, Location
@@ -19,14 +21,23 @@ from compliance.oci.digest import Digest
 from compliance.policy.canonical import digest_of
 from compliance.policy.check import Parameters, Selector
 from compliance.policy.files import PolicyFile, RuleEntry, WaiverFile
-from compliance.policy.model import Policy, PolicySet, Reach, Rule, Scope, Waiver
+from compliance.policy.model import Approval, Policy, PolicySet, Reach, Rule, Scope, Waiver
 from compliance.policy.pattern import PackagePattern
 from compliance.policy.registry import checks
+from compliance.policy.threats import Threats, parse_epss, parse_kev
+from compliance.policy.vex import Justification, VexBook, VexStatement, VexTrust
+from compliance.policy.vex_files import parse_vex
 
 WAIVERS: Final = "waivers"
-OTHER_FOLDERS: Final = frozenset({"advisories", "tests"})
+VEX: Final = "vex"
+DATA: Final = "data"
+EPSS: Final = "epss.csv"
+KEV: Final = "kev.json"
+OTHER_FOLDERS: Final = frozenset({"advisories", "tests", VEX, DATA})
+MAX_DATA: Final = 64 << 20
 
 Read = tuple[Policy, Document]
+ReadT = TypeVar("ReadT")
 
 
 def load_policies(directory: Path) -> PolicySet:
@@ -44,8 +55,62 @@ def load_policies(directory: Path) -> PolicySet:
     _refuse_bad_extends(policies)
     rules = {rule.id: (policy, rule) for policy, _ in policies for rule in policy.rules}
     waivers = tuple(parse_waiver(document, rules) for document, _ in waiver_files)
-    digests = tuple((str(one.path.relative_to(directory)), digest) for one, digest in policy_files + waiver_files)
-    return PolicySet(tuple(policy for policy, _ in policies), waivers, digest_of(digests))
+    data_files = [_read_data(path) for path in _data_files(directory)]
+    read = [(document.path, digest) for document, digest in policy_files + waiver_files]
+    read += [(path, Digest.of(raw)) for path, raw in data_files]
+    return PolicySet(
+        tuple(policy for policy, _ in policies),
+        waivers,
+        digest_of(tuple((str(path.relative_to(directory)), digest) for path, digest in read)),
+        vex=VexBook.of(one for path, raw in data_files if path.parent.name == VEX for one in _vex(path, raw)),
+        threats=_threats({path.name: (path, raw) for path, raw in data_files if path.parent.name == DATA}),
+    )
+
+
+def _data_files(directory: Path) -> list[Path]:
+    """VEX files and exploitation data. Raises InvalidInput for a file there that would not be read."""
+    found = [path for name in (VEX, DATA) for path in sorted((directory / name).rglob("*")) if path.is_file()]
+    for path in found:
+        fits = path.suffix == ".json" if path.parent == directory / VEX else path.name in (EPSS, KEV)
+        if path.parent not in (directory / VEX, directory / DATA) or not (fits or _is_remark(path)):
+            raise InvalidInput(
+                f"is not read: statements are {VEX}/*.json, exploitation data {DATA}/{EPSS} and {DATA}/{KEV}",
+                at=Location(path),
+                remedy="Rename or move it.",
+            )
+    return [path for path in found if not _is_remark(path)]
+
+
+def _is_remark(path: Path) -> bool:
+    return path.suffix == ".md" or path.name.startswith(".")
+
+
+def _read_data(path: Path) -> tuple[Path, bytes]:
+    try:
+        if path.stat().st_size > MAX_DATA:
+            raise InvalidInput(f"is larger than {MAX_DATA:,} bytes", at=Location(path))
+        return path, path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"cannot be read: {error.strerror}", at=Location(path)) from error
+
+
+def _vex(path: Path, raw: bytes) -> tuple[VexStatement, ...]:
+    return _located(path, lambda: parse_vex(raw, f"{VEX}/{path.name}"))
+
+
+def _threats(files: Mapping[str, tuple[Path, bytes]]) -> Threats:
+    epss, kev = files.get(EPSS), files.get(KEV)
+    return Threats(
+        _located(epss[0], lambda: parse_epss(epss[1], EPSS)) if epss is not None else {},
+        _located(kev[0], lambda: parse_kev(kev[1], KEV)) if kev is not None else None,
+    )
+
+
+def _located(path: Path, parse: Callable[[], ReadT]) -> ReadT:
+    try:
+        return parse()
+    except InvalidInput as error:
+        raise InvalidInput(error.message, at=Location(path), remedy=error.remedy) from error
 
 
 def parse_policy(document: Document) -> Policy:
@@ -64,6 +129,9 @@ def parse_policy(document: Document) -> Policy:
         reach=reach,
         waiver_days=file.waivers.max_days,
         mode=file.mode,
+        waiver_approvals=file.waivers.approvals,
+        waiver_justified=file.waivers.justification,
+        vex=VexTrust(file.vex.authors, file.vex.max_days) if file.vex is not None else VexTrust(),
     )
 
 
@@ -107,6 +175,7 @@ def parse_waiver(document: Document, rules: Mapping[str, tuple[Policy, Rule]]) -
             at=document.where(("expires",)),
             remedy="Choose an earlier date; a waiver can be renewed in a reviewed change.",
         )
+    _refuse_unapproved(file, policy, document)
     _refuse_unfit_selector(file, rule, document)
     return Waiver(
         file=f"{WAIVERS}/{document.path.name}",
@@ -120,7 +189,28 @@ def parse_waiver(document: Document, rules: Mapping[str, tuple[Policy, Rule]]) -
         package=PackagePattern.parse(file.package) if file.package is not None else None,
         path=file.path,
         key=file.key,
+        justification=file.justification,
+        approvals=tuple(Approval(one.by, one.on) for one in file.approvals),
     )
+
+
+def _refuse_unapproved(file: WaiverFile, policy: Policy, document: Document) -> None:
+    agreed = {one.by.casefold() for one in file.approvals} - {file.owner.casefold()}
+    if len(agreed) < policy.waiver_approvals:
+        raise InvalidInput(
+            f"is approved by {len(agreed)}, policy {policy.name!r} demands {policy.waiver_approvals}",
+            at=document.where(("approvals",)),
+            remedy="Approvals count once a person, and the owner's own does not.",
+        )
+    late = next((place for place, one in enumerate(file.approvals) if one.on > file.expires), None)
+    if late is not None:
+        raise InvalidInput("approved after it expires", at=document.where(("approvals", late, "on")))
+    if policy.waiver_justified and file.justification is None:
+        raise InvalidInput(
+            f"gives no justification, which policy {policy.name!r} demands",
+            at=document.where(()),
+            remedy=f"Add `justification:` with one of {', '.join(Justification)}.",
+        )
 
 
 def _refuse_unfit_selector(file: WaiverFile, rule: Rule, document: Document) -> None:

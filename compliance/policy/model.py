@@ -12,6 +12,8 @@ from compliance.oci.digest import Digest
 from compliance.policy.check import AnyCheck, Parameters
 from compliance.policy.decision import Effect, Mode
 from compliance.policy.pattern import PackagePattern, matches
+from compliance.policy.threats import NO_THREATS, Threats
+from compliance.policy.vex import NO_VEX, TRUSTS_NOBODY, Justification, VexBook, VexTrust
 
 WAIVER_DAYS: Final = 90
 """The longest a waiver may run where the rule's policy sets no cap of its own."""
@@ -72,6 +74,9 @@ class Policy:
     reach: Reach | None = None
     waiver_days: int = WAIVER_DAYS
     mode: Mode = Mode.ENFORCE
+    waiver_approvals: int = 0
+    waiver_justified: bool = False
+    vex: VexTrust = TRUSTS_NOBODY
 
     def covers(self, subject: Subject) -> bool:
         return self.reach is None or self.reach.covers(subject)
@@ -94,6 +99,14 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """That somebody other than its owner agreed to a waiver."""
+
+    by: str
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
 class Waiver:
     """A dated, owned, reasoned exception to one rule.
 
@@ -112,15 +125,22 @@ class Waiver:
     package: PackagePattern | None = None
     path: str | None = None
     key: str | None = None
+    justification: Justification | None = None
+    approvals: tuple[Approval, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySet:
-    """Every policy and waiver of a directory. `digest` is of their files' names and bytes."""
+    """Every policy and waiver of a directory, and what it knows of vulnerabilities.
+
+    `digest` is of their files' names and bytes.
+    """
 
     policies: tuple[Policy, ...]
     waivers: tuple[Waiver, ...]
     digest: Digest
+    vex: VexBook = NO_VEX
+    threats: Threats = NO_THREATS
 
     def for_subject(self, subject: Subject) -> tuple[Policy, ...]:
         """The policies that judge `subject`, each once, the extended before those that extend them."""
