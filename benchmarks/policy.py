@@ -13,6 +13,7 @@ of the images, so that growth shows. Run as `make bench-policy`.
 from __future__ import annotations
 
 import argparse
+import functools
 import random
 import shutil
 import statistics
@@ -31,10 +32,9 @@ from compliance.oci.digest import Digest
 from compliance.policy.cases import Given, PackageEntry, VulnerabilityEntry
 from compliance.policy.decision import Verdict
 from compliance.policy.evaluate import evaluate, judge, verdict_of
-from compliance.policy.impact import Replay
 from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
-from compliance.replay import processes_for_evidence, replay_archive
+from compliance.replay import Plan, processes_for_evidence, replay_archive
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 AT: Final = datetime(2026, 11, 22, tzinfo=UTC)
@@ -82,47 +82,51 @@ def image(number: int) -> Evidence:
     return given.evidence(subject, AT)
 
 
-def store(archive: Path, policies: PolicySet, numbers: range) -> None:
+@functools.cache
+def shipped() -> PolicySet:
+    """The policies of this repository, read once in each process."""
+    return load_policies(ROOT / "policies")
+
+
+def store(archive: Path, numbers: range) -> None:
     for number in numbers:
         evidence = image(number)
-        save_judged(archive, evidence, evaluate(policies, evidence, AT))
+        save_judged(archive, evidence, evaluate(shipped(), evidence, AT))
 
 
-def judge_some(archive: Path, policies: PolicySet, names: tuple[str, ...]) -> Counter[Verdict]:
-    return Counter(verdict_of(judge(policies, read_judged(archive, name).evidence, AT)) for name in names)
+def judge_some(archive: Path, names: tuple[str, ...]) -> Counter[Verdict]:
+    return Counter(verdict_of(judge(shipped(), read_judged(archive, name).evidence, AT)) for name in names)
 
 
-def judge_all(archive: Path, policies: PolicySet, processes: int) -> Counter[Verdict]:
+def judge_all(archive: Path, processes: int) -> Counter[Verdict]:
     names = judged_names(archive)
     chunks = [names[start : start + 100] for start in range(0, len(names), 100)]
     with processes_for_evidence(processes) as pool:
-        return sum(pool.map(partial(judge_some, archive, policies), chunks), Counter())
+        return sum(pool.map(partial(judge_some, archive), chunks), Counter())
 
 
-def stricter(folder: Path) -> PolicySet:
-    """The serving set with medium vulnerabilities refused, and those too that have no fix."""
+def stricter(folder: Path) -> Path:
+    """A copy of the policies with medium vulnerabilities refused, and those too that have no fix."""
     shutil.copytree(ROOT / "policies", folder)
     file = folder / "serving.yaml"
     before = file.read_text(encoding="utf-8")
     file.write_text(before.replace(*CHANGED_RULE), encoding="utf-8")
-    changed = load_policies(folder)
     assert file.read_text(encoding="utf-8") != before, "the rule that the benchmark changes is not there any more"
-    return changed
+    return folder
 
 
 def measure(images: int, processes: int, rounds: int, folder: Path) -> None:
-    policies, changed = load_policies(ROOT / "policies"), stricter(folder / "stricter")
     archive, done = folder / "archive", 0
     judging: dict[int, float] = {}
     replaying: dict[int, float] = {}
-    replay = Replay(new=changed, at=AT, old=policies)
+    plan = Plan(new=stricter(folder / "stricter"), at=AT, old=ROOT / "policies")
     for size in sorted({max(1, images // 4), max(1, images // 2), images}):
         with processes_for_evidence(processes) as pool:
             steps = [range(start, min(start + 100, size)) for start in range(done, size, 100)]
-            list(pool.map(partial(store, archive, policies), steps))
+            list(pool.map(partial(store, archive), steps))
         done = size
-        judging[size], verdicts = median_of(rounds, partial(judge_all, archive, policies, processes))
-        replaying[size], changes = median_of(rounds, partial(replay_all, archive, replay, processes))
+        judging[size], verdicts = median_of(rounds, partial(judge_all, archive, processes))
+        replaying[size], changes = median_of(rounds, partial(replay_all, archive, plan, processes))
         told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
         times = f"judge {judging[size]:6.2f} s  impact {replaying[size]:6.2f} s"
         print(f"{size:>6} images  {times}  ({told}; {changes} would change)", flush=True)
@@ -136,8 +140,8 @@ def median_of(rounds: int, work: Callable[[], T]) -> tuple[float, T]:
     return statistics.median(times), results[-1]
 
 
-def replay_all(archive: Path, replay: Replay, processes: int) -> int:
-    return sum(1 for _ in replay_archive(archive, replay, processes=processes))
+def replay_all(archive: Path, plan: Plan, processes: int) -> int:
+    return sum(1 for _ in replay_archive(archive, plan, processes=processes))
 
 
 def growth(times: dict[int, float]) -> str:

@@ -19,14 +19,14 @@ from compliance.document import read_document
 from compliance.errors import Location
 from compliance.policy.decision import Verdict
 from compliance.policy.difference import Change, difference
-from compliance.policy.impact import Replay, VerdictChange, last_announcement
+from compliance.policy.impact import VerdictChange, last_announcement
 from compliance.policy.lint import Remark, lint, rules_that_failed
 from compliance.policy.loader import load_policies
 from compliance.policy.reports.groups import HEADLINES, name
 from compliance.policy.strictness import Tone
 from compliance.policy.testing import TESTS, PolicyTestResult, run_policy_tests
 from compliance.policy.wording import count, printable
-from compliance.replay import replay_archive
+from compliance.replay import Plan, replay_archive
 
 _TONES: Final = {Tone.STRICTER: "red", Tone.LOOSER: "yellow", Tone.CHANGED: "cyan"}
 _DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -223,16 +223,12 @@ def impact_command(
       mlbuild policy impact policies --evidence evidence/ --old /tmp/before/policies --until 2027-03-31
     """
     session.judge_as_of(at)
-    moment, policies = session.workshop.at, load_policies(_in_use(session, new))
-    replay = Replay(
-        new=policies,
-        at=moment,
-        old=load_policies(old) if old is not None else None,
-        until=until if until is not None else last_announcement(policies, moment),
-    )
+    folder, moment = _in_use(session, new), session.workshop.at
+    horizon = until if until is not None else last_announcement(load_policies(folder), moment)
+    plan = Plan(folder, moment, old, horizon)
     total = len(judged_names(evidence))
     session.progress.step(f"judging {count(total, 'image')} again")
-    changes = [*replay_archive(evidence, replay, processes=processes)]
+    changes = [*replay_archive(evidence, plan, processes=processes)]
     worse = [one for one in changes if one.before is Verdict.ADMITTED and one.after is not Verdict.ADMITTED]
     if session.as_json:
         found = [{**asdict(change), "since": change.since and str(change.since)} for change in changes]
