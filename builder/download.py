@@ -37,12 +37,16 @@ class FetchError(BuilderError):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file to fetch. `url` is http(s), file://, or a path. `size` is in bytes where the lock knows it."""
+    """A file to fetch. `url` is http(s), file://, or a path. `size` is in bytes where the lock knows it.
+
+    `when_changed` says what to do when the file is not the one that was locked.
+    """
 
     url: str
     sha256: str
     size: int | None
     name: str
+    when_changed: str = _LOCK_AGAIN
 
     def __post_init__(self) -> None:
         try:
@@ -169,7 +173,7 @@ class Download:
             stream.write(chunk)
             if self._artifact.size is not None and self._have > self._artifact.size:
                 self._start_over(stream)
-                raise self._failed(f"is longer than the {self._artifact.size:,} bytes of the lock", _LOCK_AGAIN)
+                raise self._changed(f"is longer than the {self._artifact.size:,} bytes of the lock")
         if self._artifact.size is not None and self._have < self._artifact.size:
             raise _Cut(f"{self._have:,} of {self._artifact.size:,} bytes arrived")
 
@@ -180,7 +184,7 @@ class Download:
         self._start_over(stream)
         if resumed:  # the parts may be of two different files
             raise _Cut("the parts do not make up the file")
-        raise self._failed(f"has sha256 {seen}, the lock says {self._artifact.sha256}", _LOCK_AGAIN)
+        raise self._changed(f"has sha256 {seen}, the lock says {self._artifact.sha256}")
 
     def _take_up(self, stream: BinaryIO) -> None:
         """Hash what an earlier download left."""
@@ -243,15 +247,16 @@ class Download:
 
     def _check_local(self) -> None:
         if self._state.hexdigest() != self._artifact.sha256:
-            raise self._failed(
-                f"has sha256 {self._state.hexdigest()}, the lock says {self._artifact.sha256}", _LOCK_AGAIN
-            )
+            raise self._changed(f"has sha256 {self._state.hexdigest()}, the lock says {self._artifact.sha256}")
 
     def _text(self, error: Exception) -> str:
         """The error's words without credentials."""
         text = str(error) or type(error).__name__
         secret = urlsplit(self._artifact.url).netloc.rpartition("@")[0]
         return text.replace(secret, "***") if secret else text
+
+    def _changed(self, reason: str) -> FetchError:
+        return self._failed(reason, self._artifact.when_changed)
 
     def _failed(self, reason: str, remedy: str | None = None) -> FetchError:
         return FetchError(f"{self._artifact.name} {reason} ({self._artifact.shown_url})", remedy=remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from compliance.attest.statement import Statement, sbom_statement, subjects_for
 from compliance.bases import BaseDefinition
 from compliance.errors import InvalidInput, Unavailable
 from compliance.evidence import Absent, Build, Evidence, Provenance, Sbom, Subject, VulnerabilityScan
-from compliance.inventory import Inventory
+from compliance.inventory import Inventory, ModelFile
 from compliance.inventory import Settings as RuntimeSettings
 from compliance.oci.digest import Digest
 from compliance.sbom import to_cyclonedx
@@ -58,6 +59,7 @@ def sign_evidence(
     base: BaseDefinition,
     lock: LockFile,
     image: BuiltImage,
+    models: Sequence[ModelFile],
     state: State,
     settings: Settings,
 ) -> SignedEvidence:
@@ -68,7 +70,7 @@ def sign_evidence(
     if not settings.key.exists():
         make_signing_key(settings.key, settings.trusted_keys)
     inventory = _inventory(base, lock, image)
-    sbom = to_cyclonedx(inventory, name=spec.image)
+    sbom = to_cyclonedx(inventory, name=spec.image, models=models)
     subjects = subjects_for(spec.image, image.digest, image.config_digest)
     provenance = slsa_statement(
         subjects,

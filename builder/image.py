@@ -61,7 +61,7 @@ class BaseImage(Protocol):
 class ImageLayer:
     """One layer of an image and what is in it: the names and versions of wheels, sorted; else `contents` in words.
 
-    `ecosystem` is whose packages it holds, if it holds any.
+    `ecosystem` is whose packages it holds, if it holds any; `model` is the path of the one model that it is.
     """
 
     descriptor: Descriptor
@@ -72,6 +72,7 @@ class ImageLayer:
     packages: tuple[tuple[str, str], ...] = ()
     ecosystem: Ecosystem = Ecosystem.PYPI
     contents: str = ""
+    model: str = ""
 
     @property
     def stored(self) -> StoredLayer:
@@ -97,6 +98,11 @@ class BuiltImage:
     def system_layer(self) -> Digest | None:
         """The diffID of the layer that holds the project's Debian packages."""
         return next((layer.diff_id for layer in self.layers if layer.ecosystem is Ecosystem.DEBIAN), None)
+
+    @property
+    def layer_of_model(self) -> Mapping[str, Digest]:
+        """The diffID of the layer that is a model, by the model's path."""
+        return {layer.model: layer.diff_id for layer in self.layers if layer.model}
 
     @property
     def layer_of(self) -> Mapping[str, Digest]:

@@ -28,14 +28,18 @@ def image_layers(image: BuiltImage, base: BaseDefinition) -> tuple[Layer, ...]:
 def privileged_files(image: BuiltImage, base: BaseDefinition, cache: Cache) -> tuple[PrivilegedFile, ...]:
     """The files of a built image that run with other rights than their caller's, sorted by path.
 
-    Layers of wheels are not read: they are written with the modes 0644 and 0755 and nothing else. What was
-    read of another layer is kept in the cache, by diffID. Raises InvalidInput when a layer is damaged.
+    Layers of wheels and models are not read: they are written with the modes 0644 and 0755 and nothing else.
+    What was read of another layer is kept in the cache, by diffID. Raises InvalidInput when a layer is damaged.
     """
-    wheels = {layer.diff_id for layer in image.layers if layer.packages and layer.ecosystem is Ecosystem.PYPI}
+    plain = {
+        layer.diff_id
+        for layer in image.layers
+        if layer.model or (layer.packages and layer.ecosystem is Ecosystem.PYPI)
+    }
     made: Mapping[Digest, Path] = {layer.diff_id: layer.path for layer in image.layers}
     found: dict[str, PrivilegedFile] = {}
     for diff_id, blob in zip(image.config.rootfs.diff_ids, image.manifest.layers, strict=True):
-        if diff_id in wheels:
+        if diff_id in plain:
             continue
         path = made.get(diff_id) or cache.path(blob.digest)
         for one in _privileged_in(diff_id, path, cache.directory("privileged")):

@@ -17,6 +17,8 @@ from builder.lock_reader import parse_lock, read_lock
 from builder.lock_writer import render
 from builder.lockfile import LOCK_NAME, LockedSystem, LockedWheel, LockFile, Pins
 from builder.metadata import read_metadata
+from builder.models.asked import asked
+from builder.models.lock import lock_models
 from builder.progress import Progress
 from builder.requirements import Inputs, read_inputs
 from builder.spec import SPEC_NAME, Spec
@@ -101,7 +103,8 @@ def lock_project(
         system = _same_system(kept, pins) or lock_system(
             _asked_debs(spec, spec_path), base, cache, progress, now=now, workers=workers
         )
-    raw = render(pins, wheels, system)
+    models = lock_models(spec.models, spec_path, before.models if before is not None else (), cache, progress)
+    raw = render(pins, wheels, system, models)
     lock = parse_lock(raw, path)
     if raw != pinned:
         part = path.with_name(f".{path.name}.{os.getpid()}")
@@ -115,6 +118,10 @@ def is_current(lock: LockFile, spec: Spec, base: BaseDefinition) -> tuple[bool, 
     now = _pins(spec, read_inputs(spec, lock.path.parent / SPEC_NAME), base)
     then = lock.pins
     if now.digest == then.digest:
+        locked = {model.to: model.sha256 for model in lock.models}
+        other = [model.target for model in spec.models if model.sha256 not in {None, locked[model.target]}]
+        if other:
+            return False, f"the spec pins another sha256 for {', '.join(other)}"
         return True, "the lock answers the spec"
     if now.base_name != then.base_name:
         return False, f"the spec names the base {now.base_name}, the lock is for {then.base_name}"
@@ -125,6 +132,7 @@ def is_current(lock: LockFile, spec: Spec, base: BaseDefinition) -> tuple[bool, 
         ("constraints", now.constraints, then.constraints),
         ("index options", now.options, then.options),
         ("Debian packages", now.system, then.system),
+        ("models", now.models, then.models),
     ):
         added, gone = sorted(set(new) - set(old)), sorted(set(old) - set(new))
         if added or gone:
@@ -173,6 +181,7 @@ def _pins(spec: Spec, inputs: Inputs, base: BaseDefinition) -> Pins:
         inputs.limits,
         inputs.options,
         tuple(sorted(spec.system)),
+        asked(spec.models),
     )
 
 

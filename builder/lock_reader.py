@@ -13,7 +13,8 @@ from packaging.utils import InvalidWheelFilename
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from builder.indexes import is_remote, without_credentials
-from builder.lockfile import FORMAT, LockedSystem, LockedWheel, LockFile, Pins
+from builder.lockfile import FORMAT, LockedModel, LockedSystem, LockedWheel, LockFile, Pins
+from builder.models.asked import Model, asked
 from builder.target import Target
 from builder.wheels import best_wheel
 from compliance.base_files import LockedDeb, PackageName
@@ -48,6 +49,12 @@ class _System(_Table):
     debs: list[LockedDeb]
 
 
+class _Model(Model):
+    """`[[tool.mlbuild.models]]`"""
+
+    size: int | None = None
+
+
 class _Tool(_Table):
     """`[tool.mlbuild]`"""
 
@@ -61,6 +68,7 @@ class _Tool(_Table):
     options: list[str] = []
     base: _Base
     system: _System | None = None
+    models: list[_Model] = []
 
 
 class _PackageTool(_Table):
@@ -111,6 +119,7 @@ class _Reader:
             tuple(tool.indexes),
             tuple(sorted(wheels, key=lambda wheel: wheel.name)),
             system,
+            self._models(tool),
         )
 
     def _standard(self) -> Pylock:
@@ -160,6 +169,7 @@ class _Reader:
             tuple(tool.constraints),
             tuple(tool.options),
             tuple(tool.system.packages) if tool.system is not None else (),
+            asked(tool.models),
         )
         if pins.digest != tool.inputs:
             self._fail(
@@ -176,6 +186,16 @@ class _Reader:
             if name in names[:index]:
                 self._fail(f"the Debian package {name} stands twice", "tool", "mlbuild", "system", "debs", index)
         return LockedSystem(system.resolved, tuple(sorted(system.debs, key=lambda deb: deb.name)))
+
+    def _models(self, tool: _Tool) -> tuple[LockedModel, ...]:
+        for index, model in enumerate(tool.models):
+            if model.sha256 is None:
+                self._fail(f"the model {model.target} has no sha256", "tool", "mlbuild", "models", index)
+        found = (
+            LockedModel(model.path, model.url, model.target, model.sha256 or "", model.size)
+            for model in tool.models
+        )
+        return tuple(sorted(found, key=lambda model: model.to))
 
     def _wheel(self, index: int, package: PylockPackage, target: Target) -> LockedWheel:
         name = package.name

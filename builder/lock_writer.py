@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import tomlkit
 from packaging.pylock import PackageWheel
-from tomlkit.items import Array, InlineTable, Table
+from tomlkit.items import AoT, Array, InlineTable, Table
 
-from builder.lockfile import FORMAT, LockedSystem, LockedWheel, Pins
+from builder.lockfile import FORMAT, LockedModel, LockedSystem, LockedWheel, Pins
 from builder.target import Target
 
 _HEADER: Final = "Written by `mlbuild lock`. To change it, change the requirements and run that again."
 
 
-def render(pins: Pins, wheels: Sequence[LockedWheel], system: LockedSystem | None = None) -> bytes:
+def render(
+    pins: Pins,
+    wheels: Sequence[LockedWheel],
+    system: LockedSystem | None = None,
+    models: Sequence[LockedModel] = (),
+) -> bytes:
     """The lock file's bytes (PEP 751): keys in the standard's order, packages by name."""
     document = tomlkit.document()
     document.add(tomlkit.comment(_HEADER))
@@ -31,6 +36,8 @@ def render(pins: Pins, wheels: Sequence[LockedWheel], system: LockedSystem | Non
     mlbuild = _tool(pins, wheels)
     if system is not None:
         mlbuild.add("system", _system(pins, system))
+    if models:
+        mlbuild.add("models", _tables([_model(model) for model in models]))
     tool.add("mlbuild", mlbuild)
     document.add("tool", tool)
     return (tomlkit.dumps(document).rstrip() + "\n").encode()
@@ -108,14 +115,28 @@ def _system(pins: Pins, system: LockedSystem) -> Table:
     table = tomlkit.table()
     table.add("packages", _strings(pins.system))
     table.add("resolved", tomlkit.item(system.resolved))
-    debs = tomlkit.aot()
-    for deb in system.debs:
-        item = tomlkit.table()
-        for key, value in deb.model_dump(by_alias=True, exclude_none=True).items():
-            item.add(key, _strings(value) if isinstance(value, tuple) else tomlkit.item(value))
-        debs.append(item)
-    table.add("debs", debs if system.debs else tomlkit.array())
+    debs = [_table(deb.model_dump(by_alias=True, exclude_none=True)) for deb in system.debs]
+    table.add("debs", _tables(debs) if debs else tomlkit.array())
     return table
+
+
+def _model(model: LockedModel) -> Table:
+    values = {"path": model.path, "url": model.url, "to": model.to, "sha256": model.sha256, "size": model.size}
+    return _table({key: value for key, value in values.items() if value is not None})
+
+
+def _table(values: Mapping[str, Any]) -> Table:
+    table = tomlkit.table()
+    for key, value in values.items():
+        table.add(key, _strings(value) if isinstance(value, tuple) else tomlkit.item(value))
+    return table
+
+
+def _tables(tables: Sequence[Table]) -> AoT:
+    array = tomlkit.aot()
+    for table in tables:
+        array.append(table)
+    return array
 
 
 def _inline(**texts: str) -> InlineTable:

@@ -62,6 +62,7 @@ class Pins:
     constraints: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     system: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
     @property
     def digest(self) -> Digest:
@@ -76,7 +77,7 @@ class Pins:
             list(self.constraints),
             list(self.options),
         ]
-        further = {"system": self.system}
+        further = {"system": self.system, "models": self.models}
         asked = {name: list(texts) for name, texts in further.items() if texts}
         return Digest.of(json.dumps([*parts, asked] if asked else parts, separators=(",", ":")).encode())
 
@@ -90,6 +91,24 @@ class LockedSystem:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedModel:
+    """A model file: a path in the project or an address, its place in the image, and its sha256.
+
+    `size` is in bytes, where it is known without downloading.
+    """
+
+    path: str | None
+    url: str | None
+    to: str
+    sha256: str
+    size: int | None
+
+    @property
+    def source(self) -> str:
+        return self.path or self.url or ""
+
+
+@dataclass(frozen=True, slots=True)
 class LockFile:
     """A lock that was read and found whole. `digest` is of the file's bytes; `wheels` are sorted by name."""
 
@@ -99,6 +118,7 @@ class LockFile:
     indexes: tuple[str, ...]
     wheels: tuple[LockedWheel, ...]
     system: LockedSystem | None = None
+    models: tuple[LockedModel, ...] = ()
 
     @property
     def size(self) -> int:

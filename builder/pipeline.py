@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from builder.app_reading import AppReading, read_app
+from builder.app_reading import AppReading, models_of_app, read_app
 from builder.bases import build_base
 from builder.closure import check_closure
 from builder.evidence import SignedEvidence, image_evidence, lock_evidence, sign_evidence
@@ -16,6 +16,9 @@ from builder.image_config import ImageSettings
 from builder.layers.app import AppInput
 from builder.layers.wheel import Environment, WheelInput
 from builder.lock import LOCK_NAME, LockFile, is_current, lock_project, read_lock
+from builder.models.asked import patterns_of_models
+from builder.models.layer import model_layers
+from builder.models.reading import read_models
 from builder.moment import source_date
 from builder.spec import Spec, find_spec, read_spec
 from builder.state import State
@@ -23,6 +26,7 @@ from builder.system import system_layer
 from builder.workshop import Workshop
 from compliance.bases import BaseDefinition
 from compliance.evidence import Evidence
+from compliance.inventory import ModelFile
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
 from compliance.policy.decision import Decision
@@ -50,7 +54,9 @@ class Project:
 
     @property
     def app(self) -> AppInput:
-        return AppInput(self.root, self.spec.app.include, self.spec.app.exclude)
+        """The project's own files; what is a layer of its own as a model is not among them."""
+        exclude = (*self.spec.app.exclude, *patterns_of_models(self.spec.models))
+        return AppInput(self.root, self.spec.app.include, exclude)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,9 @@ def _build(project: Project, workshop: Workshop, lock: LockFile) -> BuiltProject
             variables=definition.recipe.environment | project.spec.env,
             provided=project.spec.provided_libraries,
         )
+    models = model_layers(
+        lock.models, project.root, definition.recipe.user, cache, progress, workers=settings.workers
+    )
     layout = Layout.create(project.state.directory / "image")
     image = build_image(
         base,
@@ -157,8 +166,12 @@ def _build(project: Project, workshop: Workshop, lock: LockFile) -> BuiltProject
         progress,
         environment=_environment(definition),
         system=system,
+        models=models,
     )
-    evidence = sign_evidence(project.spec_path, project.spec, definition, lock, image, project.state, settings)
+    listed = _models(project, workshop, lock, image)
+    evidence = sign_evidence(
+        project.spec_path, project.spec, definition, lock, image, listed, project.state, settings
+    )
     project.state.built_from = _inputs(project, workshop, lock)
     return BuiltProject(project.spec.image, lock, layout, image, evidence)
 
@@ -170,7 +183,7 @@ def _known_of_lock(project: Project, workshop: Workshop, lock: LockFile) -> Evid
         workshop.base(project.spec.base),
         lock,
         _image_settings(project, lock),
-        _read_app(project, workshop),
+        _read_app(project, workshop, lock),
         workshop,
     )
 
@@ -183,14 +196,23 @@ def _known_of_image(project: Project, workshop: Workshop, built: BuiltProject) -
         built.lock,
         built.image,
         built.evidence,
-        _read_app(project, workshop),
+        _read_app(project, workshop, built.lock, built.image),
         workshop,
     )
 
 
-def _read_app(project: Project, workshop: Workshop) -> AppReading:
+def _read_app(project: Project, workshop: Workshop, lock: LockFile, image: BuiltImage | None = None) -> AppReading:
     layer = app_layer(project.app, workshop.cache, workshop.progress)
-    return read_app(layer, workshop.trivy, project.state.directory / "app")
+    layer_of = image.layer_of_model if image is not None else None
+    declared = read_models(lock.models, project.root, workshop.cache, layer_of)
+    return read_app(layer, declared, workshop.trivy, project.state.directory / "app")
+
+
+def _models(project: Project, workshop: Workshop, lock: LockFile, image: BuiltImage) -> tuple[ModelFile, ...]:
+    """Every model file of a built image, as its SBOM lists them."""
+    layer = app_layer(project.app, workshop.cache, workshop.progress)
+    declared = read_models(lock.models, project.root, workshop.cache, image.layer_of_model)
+    return (*models_of_app(layer, project.state.directory / "app"), *declared.files)
 
 
 def _image_settings(project: Project, lock: LockFile) -> ImageSettings:

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from builder.models.asked import Model, keep_apart
 from compliance.document import read_model
 from compliance.errors import InvalidInput, Location
 from compliance.oci.reference import is_repository
@@ -166,6 +167,9 @@ class Spec(_Part):
     )
     system: tuple[Annotated[str, AfterValidator(_debian_package)], ...] = Field(
         default=(), description="Debian packages, by name, that lie on the base in a layer of their own."
+    )
+    models: Annotated[tuple[Model, ...], AfterValidator(keep_apart)] = Field(
+        default=(), description="Model files, each pinned by sha256 and a layer of its own."
     )
     app: App = Field(default_factory=App, description="Which of the project's files go to /app.")
     entrypoint: Arguments | None = Field(default=None, description="The program that always runs, as a list.")

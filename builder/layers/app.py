@@ -7,8 +7,6 @@ environments, caches) is left out always, and so are the spec and the lock.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -16,10 +14,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Final
 
-from builder.errors import BuilderError
 from builder.layers.tar import Entry, symlink
+from builder.layers.unchanged import open_unchanged
 from compliance.errors import InvalidInput, Location
 from compliance.oci.digest import Digest
 
@@ -100,7 +98,7 @@ def app_entries(files: Iterable[tuple[AppFile, Digest]]) -> list[Entry]:
             f"{APP}/{file.path}",
             mode=file.mode,
             size=file.state.st_size,
-            content=partial(_open, file, digest),
+            content=partial(open_unchanged, file.source, digest),
         )
         for file, digest in files
     ]
@@ -194,28 +192,3 @@ def _stays_below(top: str, folder: str, written: str) -> bool:
         if depth < 0:
             return False
     return True
-
-
-def _open(file: AppFile, digest: Digest) -> BinaryIO:
-    return cast(BinaryIO, _Unchanged(file, digest))
-
-
-class _Unchanged(io.RawIOBase):
-    """A file's bytes, which must at their end have the digest found before."""
-
-    def __init__(self, file: AppFile, digest: Digest) -> None:
-        self._file = file
-        self._digest = digest
-        self._state = hashlib.sha256()
-        self._stream = file.source.open("rb")
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self._stream.read(size)
-        self._state.update(chunk)
-        if not chunk and self._state.hexdigest() != self._digest.hex:
-            raise BuilderError(f"{self._file.source} changed while the image was built", remedy="Build again.")
-        return chunk
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
