@@ -137,28 +137,42 @@ class Sbom:
 
 @dataclass(frozen=True, slots=True)
 class BuildStep:
-    """A command that ran inside the image while it was built. `network` is whether it could reach any."""
+    """A command that ran inside the image while it was built. `network` is whether it could reach any.
+
+    `user` is who it ran as, where the spec says so. `layer` is what it left; it need not leave the same twice.
+    """
 
     command: str
     network: bool = False
+    user: str | None = None
+    layer: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltSdist:
-    """A package that was built from source instead of taken as a wheel. `sha256` is of the source archive."""
+    """A package that was built from source instead of taken as a wheel. `sha256` is of the source archive.
+
+    `wheel` is the sha256 of what the build gave, and `requires` are the packages that built it.
+    """
 
     name: str
     version: str
     sha256: str | None = None
     network: bool = False
+    wheel: str | None = None
+    requires: tuple[LockedPackage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How the image was built, in the words of its verified provenance: what ran, and what was compiled."""
+    """How the image was built, in the words of its verified provenance: what ran, and what was compiled.
+
+    `bytecode` says that the base's interpreter compiled the packages' sources.
+    """
 
     steps: tuple[BuildStep, ...] = ()
     sdists: tuple[BuiltSdist, ...] = ()
+    bytecode: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
 """SLSA provenance v1 (https://slsa.dev/spec/v1.0/provenance): from what, and by whom, an image was made.
 
 Build type `urn:mlbuild:build:v1`. `externalParameters` hold the spec as the user wrote it,
-`internalParameters` the layout version, the commands that ran inside the image and the packages that were
-built from source. `resolvedDependencies` are the base (name `base`, annotation `base` for its name in
-base-images/), the lock (name `pylock.toml`), and every wheel (annotations `version`, `index`, `uploadTime`
-and `yanked`).
+`internalParameters` the layout version, the commands that ran inside the image (each with the diffID of the
+layer that it left), the packages that were built from source, and whether sources were compiled to bytecode.
+`resolvedDependencies` are the base (name `base`, annotation `base` for its name in base-images/), the lock
+(name `pylock.toml`), every wheel or source archive (annotations `version`, `index`, `uploadTime` and
+`yanked`), and every wheel that built one of these and is not in the image (annotation `buildOf`, its name).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -31,6 +32,7 @@ VERSION: Final = "version"
 INDEX: Final = "index"
 UPLOAD_TIME: Final = "uploadTime"
 YANKED: Final = "yanked"
+BUILD_OF: Final = "buildOf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class _External(_Wire):
 class _Step(_Wire):
     command: StrictStr
     network: StrictBool = False
+    user: StrictStr | None = None
+    layer: Digest | None = None
 
 
 class _Sdist(_Wire):
@@ -68,12 +72,14 @@ class _Sdist(_Wire):
     version: StrictStr
     sha256: StrictStr | None = None
     network: StrictBool = False
+    wheel: StrictStr | None = None
 
 
 class _Internal(_Wire):
     layout_version: StrictInt
     steps: tuple[_Step, ...] | None = None
     sdists: tuple[_Sdist, ...] | None = None
+    bytecode: StrictBool | None = None
 
 
 class _Definition(_Wire):
@@ -123,6 +129,7 @@ def slsa_statement(
         ResourceDescriptor(name=BASE, digest={"sha256": base.hex}, annotations={BASE: base_name}),
         ResourceDescriptor(name=LOCK, digest={"sha256": lock.digest.hex}),
         *(_wheel(package) for package in sorted(lock.packages, key=lambda each: (each.name, each.version))),
+        *(_wheel(package, {BUILD_OF: sdist.name}) for sdist in build.sdists for package in sdist.requires),
     ]
     times = _Times(started_on=started, finished_on=finished) if started or finished else None
     predicate = _Predicate(
@@ -130,11 +137,21 @@ def slsa_statement(
             external_parameters=_External(spec=_Spec(name=spec.name, content=spec.content)),
             internal_parameters=_Internal(
                 layout_version=layout_version,
-                steps=tuple(_Step(command=one.command, network=one.network) for one in build.steps),
+                steps=tuple(
+                    _Step(command=one.command, network=one.network, user=one.user, layer=one.layer)
+                    for one in build.steps
+                ),
                 sdists=tuple(
-                    _Sdist(name=one.name, version=one.version, sha256=one.sha256, network=one.network)
+                    _Sdist(
+                        name=one.name,
+                        version=one.version,
+                        sha256=one.sha256,
+                        network=one.network,
+                        wheel=one.wheel,
+                    )
                     for one in build.sdists
                 ),
+                bytecode=build.bytecode or None,
             ),
             resolved_dependencies=tuple(dependencies),
         ),
@@ -147,8 +164,8 @@ def slsa_statement(
     )
 
 
-def _wheel(package: LockedPackage) -> ResourceDescriptor:
-    annotations: dict[str, Any] = {VERSION: package.version}
+def _wheel(package: LockedPackage, further: Mapping[str, str] | None = None) -> ResourceDescriptor:
+    annotations: dict[str, Any] = {VERSION: package.version, **(further or {})}
     if package.index is not None:
         annotations[INDEX] = package.index
     if package.upload_time is not None:
@@ -169,7 +186,7 @@ def read_provenance(statement: Statement, key: str) -> tuple[Provenance, Lock | 
     resolved = predicate.build_definition.resolved_dependencies
     base = _only(resolved, BASE)
     lock = _only(resolved, LOCK)
-    packages = tuple(_locked(each) for each in resolved if not _is_input(each))
+    packages = tuple(_locked(each) for each in resolved if not _is_input(each) and _builds(each) is None)
     return (
         Provenance(builder=predicate.run_details.builder.id, key=key, lock=lock, base=base),
         Lock(lock, packages) if lock is not None else None,
@@ -178,12 +195,25 @@ def read_provenance(statement: Statement, key: str) -> tuple[Provenance, Lock | 
 
 def read_build(statement: Statement) -> Build | Absent:
     """What a verified statement says was done in the build. Raises InvalidInput as read_provenance does."""
-    made = _predicate(statement).build_definition.internal_parameters
+    definition = _predicate(statement).build_definition
+    made = definition.internal_parameters
     if made.steps is None or made.sdists is None:
         return Absent("the provenance does not say which commands ran, and what was built from source")
+    tools = [(_builds(each), each) for each in definition.resolved_dependencies]
     return Build(
-        tuple(BuildStep(one.command, one.network) for one in made.steps),
-        tuple(BuiltSdist(one.name, one.version, one.sha256, one.network) for one in made.sdists),
+        tuple(BuildStep(one.command, one.network, one.user, one.layer) for one in made.steps),
+        tuple(
+            BuiltSdist(
+                one.name,
+                one.version,
+                one.sha256,
+                one.network,
+                one.wheel,
+                tuple(_locked(each) for name, each in tools if name == one.name),
+            )
+            for one in made.sdists
+        ),
+        made.bytecode is True,
     )
 
 
@@ -196,6 +226,14 @@ def _predicate(statement: Statement) -> _Predicate:
 def _is_input(descriptor: ResourceDescriptor) -> bool:
     """Whether this is the base or the lock. A package may be called the same, but has a version."""
     return descriptor.name in {BASE, LOCK} and VERSION not in (descriptor.annotations or {})
+
+
+def _builds(descriptor: ResourceDescriptor) -> str | None:
+    """The package that this one built, when that is why it is there."""
+    name = (descriptor.annotations or {}).get(BUILD_OF)
+    if not isinstance(name, str | None):
+        raise InvalidInput(f"the provenance does not say plainly what {descriptor.name!r} built")
+    return name
 
 
 def _only(resolved: Sequence[ResourceDescriptor], name: str) -> Digest | None:

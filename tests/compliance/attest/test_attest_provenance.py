@@ -188,3 +188,34 @@ def test_an_annotation_of_another_kind_is_refused(name: str, value: object) -> N
     wheel["annotations"][name] = value
     with pytest.raises(InvalidInput, match=wheel["name"]):
         read_provenance(made.model_copy(update={"predicate": predicate}), "key")
+
+
+TOOL = LockedPackage("setuptools", "80.0", "c" * 64, "https://files.example/setuptools.whl", None)
+DONE = Build(
+    steps=(
+        BuildStep("python -m nltk.downloader punkt", True, "nonroot", Digest.of(b"layer")),
+        BuildStep("ldconfig", layer=Digest.of(b"another")),
+    ),
+    sdists=(BuiltSdist("numpy", "2.0", "b" * 64, wheel="d" * 64, requires=(TOOL,)),),
+    bytecode=True,
+)
+
+
+def test_what_ran_and_what_it_left_comes_back() -> None:
+    assert read_build(parse_statement(statement(build=DONE).to_json())) == DONE
+
+
+def test_what_built_a_package_is_not_a_package_of_the_image() -> None:
+    said = parse_statement(statement(build=DONE).to_json())
+    built_by = [
+        each["annotations"].get("buildOf") for each in said.predicate["buildDefinition"]["resolvedDependencies"][2:]
+    ]
+    assert built_by == [None, None, "numpy"]
+    assert read_provenance(said, "ci")[1] == LOCK
+
+
+def test_what_built_a_package_must_be_said_plainly() -> None:
+    raw = json.loads(statement(build=DONE).to_json())
+    raw["predicate"]["buildDefinition"]["resolvedDependencies"][-1]["annotations"]["buildOf"] = 7
+    with pytest.raises(InvalidInput, match="what 'setuptools' built"):
+        read_provenance(parse_statement(json.dumps(raw).encode()), "ci")
