@@ -207,10 +207,8 @@ def test_what_ran_and_what_it_left_comes_back() -> None:
 
 def test_what_built_a_package_is_not_a_package_of_the_image() -> None:
     said = parse_statement(statement(build=DONE).to_json())
-    built_by = [
-        each["annotations"].get("buildOf") for each in said.predicate["buildDefinition"]["resolvedDependencies"][2:]
-    ]
-    assert built_by == [None, None, "numpy"]
+    packages = said.predicate["buildDefinition"]["resolvedDependencies"][2:]
+    assert [each["annotations"].get("buildOf") for each in packages] == [None, None, "numpy"]
     assert read_provenance(said, "ci")[1] == LOCK
 
 
