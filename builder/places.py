@@ -66,7 +66,10 @@ class ProjectPlaces:
 
     def _of_package(self, violation: Violation) -> Iterator[Place]:
         """The requirement at the head of the chain, then the package's own entry in the lock."""
-        purl = PackageURL.from_string(violation.culprit)
+        try:
+            purl = PackageURL.from_string(violation.culprit)
+        except ValueError:
+            return  # what an image says of itself need not be a purl
         if purl.type != "pypi":
             return
         name = canonicalize_name(purl.name)
@@ -76,8 +79,8 @@ class ProjectPlaces:
 
     def _of_file(self, violation: Violation) -> Iterator[Place]:
         path = violation.key.lstrip("/").removeprefix(_APP)
-        line = _LINE_AT_END.search(violation.culprit) if (self.spec_path.parent / path).is_file() else None
         if (self.spec_path.parent / path).is_file():
+            line = _LINE_AT_END.search(violation.culprit)
             yield Place(path, int(line["line"]) if line else None)
 
     def _in_spec(self, key: KeyPath) -> Place:
