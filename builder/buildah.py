@@ -27,22 +27,38 @@ class Buildah:
 
     @contextmanager
     def container(
-        self, image: str, *, within: Path | None = None, plain_http: bool = False, credentials: Path | None = None
+        self,
+        image: str,
+        *,
+        within: Path | None = None,
+        plain_http: bool = False,
+        credentials: Path | None = None,
+        keep_image: bool = True,
+        proxy: bool = True,
     ) -> Iterator[Container]:
-        """A working container made from `image`, removed afterwards.
+        """A working container made from `image`, removed afterwards, and the image with it unless it is kept.
 
         `image` is what buildah understands: `docker://host/repository@digest`, or `oci:DIRECTORY` with
         DIRECTORY relative to `within`, since buildah takes a name from it and refuses hidden directories.
-        `credentials` is a file such as `docker login` writes.
+        `credentials` is a file such as `docker login` writes. `proxy` hands this machine's proxy settings on.
         """
-        options = ["--tls-verify=" + ("false" if plain_http else "true")]
+        options = ["--tls-verify=" + ("false" if plain_http else "true"), f"--http-proxy={str(proxy).lower()}"]
         if credentials is not None and credentials.exists():
             options.append(f"--authfile={credentials}")
         name = self._quietly("from", *options, image, within=within)
+        source = self._quietly("inspect", "--format", "{{.FromImage}}", name)
         try:
             yield Container(self._buildah, name)
         finally:
             self._quietly("rm", name)
+            if not keep_image:
+                self._quietly("rmi", source)
+
+    def load(self, image: str, name: str, *, within: Path | None = None) -> str:
+        """Copy an image into the local storage of buildah and podman as `name`; returns its id there."""
+        identity = self._quietly("pull", image, within=within).splitlines()[-1]
+        self._quietly("tag", identity, name)
+        return identity
 
     def _quietly(self, *arguments: str, within: Path | None = None) -> str:
         try:
@@ -83,6 +99,42 @@ class Container:
                 return int(error.exit_code)
             except sh.SignalException as error:
                 return 128 - int(error.exit_code)
+        return 0
+
+    def lines(self, command: Sequence[str]) -> Iterator[str]:
+        """Run `command` without input and yield the lines of its standard output as they come.
+
+        Raises Unavailable when it cannot be started or does not end with exit code 0.
+        """
+        try:
+            yield from self._buildah(
+                *("run", "--isolation", "chroot", self.name, "--", *command), _iter=True, _in=b"", _tty_out=False
+            )
+        except sh.ErrorReturnCode as error:
+            raise Unavailable(
+                f"{command[0]} did not run in the image: {_last_line(error.stderr)}",
+                remedy="Try `mlbuild shell` to see what is in the image.",
+            ) from error
+
+    def terminal(
+        self, command: Sequence[str], *, environment: Sequence[str] = (), mount: str, user: str | None = None
+    ) -> int:
+        """Run `command` on the caller's own terminal, with it as its controlling one, and return its exit code.
+
+        `mount` is `HOST:INSIDE:OPTIONS` as buildah writes it; `user` is the image's own when None.
+        """
+        settings = [option for setting in environment for option in ("--env", setting)]
+        if user is not None:
+            settings += ["--user", user]
+        if sys.stdin.isatty():
+            settings += ["--terminal"]
+        try:
+            self._buildah(
+                *("run", "--isolation", "chroot", "--volume", mount, *settings, self.name, "--", *command),
+                _fg=True,
+            )
+        except sh.ErrorReturnCode as error:
+            return int(error.exit_code)
         return 0
 
 
