@@ -9,10 +9,11 @@ from datetime import datetime
 from compliance.evidence import Absent, Evidence, Subject, VulnerabilityScan
 from compliance.policy import waivers
 from compliance.policy.canonical import digest_of, in_utc
-from compliance.policy.check import Result
+from compliance.policy.check import Result, Selector
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict, Violation
 from compliance.policy.exemptions import exemptions
 from compliance.policy.model import Policy, PolicySet, Rule
+from compliance.policy.vex import excuse
 
 
 def evaluate(policies: PolicySet, evidence: Evidence, at: datetime) -> Decision:
@@ -86,6 +87,8 @@ def _outcome(
         status, reason = Status.PENDING if waits else Status.UNDECIDED, result.reason
     else:
         violations = waivers.waive(result, rule.id, policies.waivers, subject, at)
+        if rule.waivable and Selector.VULNERABILITY in rule.check.waived_by:
+            violations = excuse(violations, policies.vex, policy.vex, subject, at)
         status = _status(effect, violations)
     return RuleOutcome(
         policy=policy.name,

@@ -65,7 +65,9 @@ class Replay:
     @cached_property
     def unchanged(self) -> frozenset[str]:
         """The rules that ask the same in both: their checks need not run twice."""
-        before = {rule.id: rule for _, rule in self.old.rules()} if self.old is not None else {}
+        if self.old is None or self.old.threats != self.new.threats:
+            return frozenset()
+        before = {rule.id: rule for _, rule in self.old.rules()}
         return frozenset(
             rule.id
             for _, rule in self.new.rules()

@@ -18,7 +18,7 @@ from compliance.strict_json import parse_object, validated
 
 EPSS_HEADER: Final = "cve,epss,percentile"
 _CVE: Final = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}")
-_SCORE: Final = re.compile(r"[01](\.[0-9]{1,20})?(e-[0-9]{1,2})?")
+_SCORE: Final = re.compile(r"[0-9](\.[0-9]{1,20})?(e-[0-9]{1,2})?")
 
 
 @dataclass(frozen=True, slots=True)
