@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -51,7 +52,7 @@ class Shown:
         self._lock = threading.Lock()
 
     def step(self, text: str) -> None:
-        self._console.print(f"[dim]·[/dim] {text}", highlight=False)
+        self._console.print(f"[dim]·[/dim] {escape(text)}", highlight=False)
 
     @contextmanager
     def bytes(self, label: str, total: int | None) -> Iterator[Advance]:

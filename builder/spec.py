@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 from pydantic import (
@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -127,8 +128,16 @@ def _port(value: Any) -> Any:
     return f"{int(match['number'])}/{match['protocol'] or 'tcp'}"
 
 
+def _user(value: Any) -> Any:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and not _USER.fullmatch(text):
+        raise ValueError(f"{text!r} is not a user: a name such as nonroot, a number, or uid:gid in quotes")
+    return text
+
+
 Text = Annotated[str, BeforeValidator(_text), AfterValidator(_argument)]
 Arguments = Annotated[tuple[Text, ...], BeforeValidator(_arguments), AfterValidator(_names_program)]
+User = Annotated[str, BeforeValidator(_user, json_schema_input_type=int | str)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Library = Annotated[str, AfterValidator(_library)]
 Port = Annotated[str, BeforeValidator(_port, json_schema_input_type=int | str)]
@@ -145,6 +154,28 @@ class App(_Part):
         default=("**",), min_length=1, description="Which files go into the image; all sensible ones by default."
     )
     exclude: tuple[Pattern, ...] = Field(default=(), description="Which of those stay out.")
+
+
+class Step(_Part):
+    """A command run inside the image while it is built. What it changes there is a layer of the image."""
+
+    run: Arguments = Field(description="The command, as a list; no shell reads it.")
+    network: StrictBool = Field(
+        default=False, description="Whether it may use the network. Policies may forbid that."
+    )
+    user: User | None = Field(default=None, description="Who it runs as; the image's user by default.")
+    after: Literal["dependencies", "project"] = Field(
+        default="project",
+        description="What is in the image when it runs: the project's files too, or the dependencies alone, "
+        "so that a change of the project does not run it again.",
+    )
+
+
+def _in_order(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    places = [step.after for step in steps]
+    if places != sorted(places):
+        raise ValueError("steps after `dependencies` run first: write them before those after `project`")
+    return steps
 
 
 class Spec(_Part):
@@ -189,7 +220,14 @@ class Spec(_Part):
         alias="provided-libraries",
         description="Shared libraries that the machine brings at run time, so that the image need not have them.",
     )
-    user: str | None = Field(
+    steps: Annotated[tuple[Step, ...], AfterValidator(_in_order)] = Field(
+        default=(),
+        description="Commands run inside the image while it is built, in this order; each leaves one layer.",
+    )
+    bytecode: StrictBool = Field(
+        default=False, description="Add bytecode of the dependencies, so that programs start sooner."
+    )
+    user: User | None = Field(
         default=None, description="Who the program runs as: name, number or uid:gid; the base's user by default."
     )
 
@@ -210,14 +248,6 @@ class Spec(_Part):
             if name in names[:index]:
                 raise ValueError(f"{name} stands twice")
         return names
-
-    @field_validator("user", mode="before")
-    @classmethod
-    def _user(cls, value: Any) -> Any:
-        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        if isinstance(text, str) and not _USER.fullmatch(text):
-            raise ValueError(f"{text!r} is not a user: a name such as nonroot, a number, or uid:gid in quotes")
-        return text
 
     @model_validator(mode="after")
     def _says_what_it_needs(self) -> Spec:
