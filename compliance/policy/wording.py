@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from packageurl import PackageURL
 
 from compliance.inventory import Ecosystem, Origin
@@ -18,6 +20,7 @@ def label(culprit: str) -> str:
     return f"{purl.name} {purl.version}" if purl.version else purl.name
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def ecosystem_of(purl: str) -> Ecosystem:
     """The ecosystem a purl belongs to."""
     kind = purl.removeprefix("pkg:").partition("/")[0]
