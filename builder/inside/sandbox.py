@@ -156,7 +156,7 @@ def _run(words: Sequence[str], stdin: IO[bytes], stdout: IO[bytes], stderr: IO[b
         _out=stdout,
         _err=stderr,
         _tty_out=False,
-        _umask=0o022,
+        _preexec_fn=_plain_umask,
         _bg=True,
         _bg_exc=False,
         _new_group=True,
@@ -171,6 +171,10 @@ def _run(words: Sequence[str], stdin: IO[bytes], stdout: IO[bytes], stderr: IO[b
         process.signal_group(signal.SIGKILL)
         raise
     return 0
+
+
+def _plain_umask() -> None:
+    os.umask(0o022)
 
 
 def _tail(said: IO[bytes]) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from builder import spec
 from builder.cache import Cache, Recipe, StoredLayer
 from builder.errors import BuilderError
 from builder.image import BaseImage, ImageLayer, ImageSettings, runtime_config
@@ -39,6 +40,23 @@ class Step:
     def __str__(self) -> str:
         return shlex.join(self.command)
 
+    def contents(self, number: int) -> str:
+        """What the image's history says of the layer it leaves, as step `number` of the spec."""
+        return f"step {number}: {self}"
+
+
+_CONTENTS: Final = re.compile(r"step [0-9]+: ")
+
+
+def left_by_steps(layers: Iterable[ImageLayer]) -> Iterator[ImageLayer]:
+    """Those of an image's layers that steps left."""
+    return (layer for layer in layers if _CONTENTS.match(layer.contents))
+
+
+def as_step(wanted: spec.Step) -> Step:
+    """A step as the spec has it, to be run."""
+    return Step(wanted.run, wanted.network, wanted.user)
+
 
 def step_layers(
     steps: Sequence[Step],
@@ -47,21 +65,24 @@ def step_layers(
     settings: ImageSettings,
     cache: Cache,
     progress: Progress,
+    *,
+    first: int = 1,
 ) -> list[ImageLayer]:
     """The layers that the steps leave, one each, on top of `below`; a step that was run before is not run again.
 
-    Raises InvalidInput for a step that fails, or leaves what no image may hold.
+    `first` is the number of the first of them in the spec. Raises InvalidInput for a step that fails, or
+    leaves what no image may hold.
     """
     layers = list(below)
-    for number, step in enumerate(steps, 1):
+    for number, step in enumerate(steps, first):
         recipe = _recipe(step, base, layers, settings)
         stored = cache.layer(recipe)
         if stored is None:
             reach = "with network access" if step.network else "without network"
-            progress.step(f"Running step {number} of {len(steps)} in the image, {reach}: {step}")
+            progress.step(f"Running step {number} in the image, {reach}: {step}")
             with _blaming(number, step):
                 stored = _run(step, recipe, base, layers, settings, cache)
-        layers.append(_layer(step, stored))
+        layers.append(_layer(step.contents(number), stored))
     return layers[len(below) :]
 
 
@@ -118,12 +139,12 @@ def _blaming(number: int, step: Step) -> Iterator[None]:
         raise InvalidInput(f"step {number}, {step}: {error.message}", remedy=error.remedy) from error
 
 
-def _layer(step: Step, stored: StoredLayer) -> ImageLayer:
+def _layer(contents: str, stored: StoredLayer) -> ImageLayer:
     return ImageLayer(
         stored.descriptor,
         stored.diff_id,
         stored.tar_size,
         stored.path,
         Origin.APP,
-        contents=f"step {step}",
+        contents=contents,
     )

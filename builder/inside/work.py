@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from builder.cache import Cache
 from builder.image import BaseImage, ImageLayer, ImageSettings
 from builder.inside import bytecode
-from builder.inside.steps import Step, step_layers
+from builder.inside.steps import as_step, step_layers
 from builder.layers.inputs import Environment, WheelInput
 from builder.progress import Progress
 from builder.spec import Spec
-from compliance.oci.digest import Digest
+from compliance.bases import BaseDefinition
 
 
 @dataclass(frozen=True, slots=True)
 class InsideWork:
-    """The bytecode and steps of `spec`. `base_digest` names the base, whose interpreter compiles."""
+    """The bytecode and steps of `spec`, on `base`, which was built from `definition`."""
 
     spec: Spec
     base: BaseImage
-    base_digest: Digest
-    environment: Environment
+    definition: BaseDefinition
     settings: ImageSettings
     cache: Cache
     progress: Progress
@@ -34,11 +33,20 @@ class InsideWork:
     def bytecode(self, wheels: Sequence[WheelInput]) -> Sequence[ImageLayer]:
         if not self.spec.bytecode:
             return ()
+        environment = Environment(self.definition.prefix, self.definition.python)
         return bytecode.bytecode_layers(
-            wheels, self.base, self.base_digest, self.environment, self.cache, self.progress
+            wheels, self.base, self.definition.digest, environment, self.cache, self.progress
         )
 
     def steps(self, below: Sequence[ImageLayer], *, with_project: bool) -> Sequence[ImageLayer]:
-        wanted = [step for step in self.spec.steps if (step.after == "project") is with_project]
-        steps = [Step(step.run, step.network, step.user) for step in wanted]
-        return step_layers(steps, self.base, below, self.settings, self.cache, self.progress)
+        early = [as_step(step) for step in self.spec.steps if step.after == "dependencies"]
+        late = [as_step(step) for step in self.spec.steps if step.after == "project"]
+        return step_layers(
+            late if with_project else early,
+            self.base,
+            below,
+            self.settings,
+            self.cache,
+            self.progress,
+            first=len(early) + 1 if with_project else 1,
+        )
