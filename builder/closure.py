@@ -32,6 +32,7 @@ from builder.objects import WheelObjects, objects_of_layer, objects_of_wheels
 from builder.progress import Progress
 from compliance.bases import BaseDefinition
 from compliance.errors import InvalidInput
+from compliance.inventory import OperatingSystem
 
 _MACHINES: Final = {"amd64": "EM_X86_64-64", "arm64": "EM_AARCH64-64"}
 _EXTENSION: Final = re.compile(r".+\.(?:cpython-3[0-9]+[a-z]*(?:-[a-z0-9_-]+)?|abi3)\.so")
@@ -46,6 +47,14 @@ class _Wheel:
     input: WheelInput
     placed: tuple[Placed, ...]
     code: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What keeps a wheel from being used, and all that anything in it misses."""
+
+    fatal: tuple[Way, ...] = ()
+    misses: tuple[Way, ...] = ()
 
 
 def check_closure(
@@ -80,17 +89,15 @@ def check_closure(
     for item in held:
         for placed in item.placed:
             view.add(placed)
-    refused: list[tuple[WheelInput, list[Way]]] = []
-    for item in held:
-        fatal, other = _judge(item, view)
-        if fatal:
-            refused.append((item.input, fatal))
-        elif other:
-            progress.step(f"{item.input}: {_told(other[0])}; the rest of it can be loaded")
+    verdicts = {str(item.input): _judge(item, view, base.os) for item in held}
+    for name, judged in verdicts.items():
+        if judged.misses and not judged.fatal:
+            progress.step(f"{name}: {_told(judged.misses)}; the rest of it can be loaded")
+    refused = {name: judged for name, judged in verdicts.items() if judged.fatal}
     if refused:
         raise InvalidInput(
-            "\n".join(f"{wheel} cannot be loaded: {_told(way)}" for wheel, ways in refused for way in ways),
-            remedy=_remedy([way for _, ways in refused for way in ways], base),
+            "\n".join(_refusal(name, judged) for name, judged in refused.items()),
+            remedy=_remedy([way for judged in refused.values() for way in judged.fatal], base),
         )
 
 
@@ -119,22 +126,27 @@ def _reached(name: str, depends_on: Mapping[str, Collection[str]]) -> set[str]:
     return found
 
 
-def _judge(wheel: _Wheel, view: LoaderView) -> tuple[list[Way], list[Way]]:
-    """What a wheel misses: what keeps it from being used, and what it may do without."""
+def _judge(wheel: _Wheel, view: LoaderView, system: OperatingSystem) -> _Judged:
     present = [placed for placed in wheel.placed if view.has(placed)]
-    if not wheel.code or not present:
-        return [], []
-    ways = {placed.path: list(view.problems(placed)) for placed in present}
-    if not any(ways.values()):
-        return [], []
+    ways = {placed.path: list(view.problems(placed)) for placed in present} if wheel.code else {}
+    misses = _distinct(way for found in ways.values() for way in found)
+    if not misses:
+        return _Judged()
     extensions = [placed for placed in present if _EXTENSION.fullmatch(placed.object.name)]
     needed = {found.path for placed in present for found in view.needs(placed)}
     entrances = extensions or [placed for placed in present if placed.path not in needed] or present
-    fatal = [placed for placed in entrances if ways[placed.path]]
-    if len(fatal) < len(entrances):
-        fatal = _always_imported(wheel, [placed for placed in extensions if ways[placed.path]])
-    chosen = [way for placed in fatal for way in ways[placed.path]]
-    return _distinct(chosen), _distinct(way for found in ways.values() for way in found)
+    failing = [placed for placed in entrances if ways[placed.path]]
+    if len(failing) == len(entrances):
+        # They may be variants of which one is enough: what is asked for is what is easiest to give.
+        least = min((_distinct(ways[placed.path]) for placed in failing), key=lambda found: _effort(found, system))
+        return _Judged(least, misses)
+    always = _always_imported(wheel, [placed for placed in extensions if ways[placed.path]])
+    return _Judged(_distinct(way for placed in always for way in ways[placed.path]), misses)
+
+
+def _effort(ways: Sequence[Way], system: OperatingSystem) -> tuple[int, int]:
+    """How many of these no package of the system has, and how many there are."""
+    return sum(package_with(problem.library, system) is None for problem, _ in ways), len(ways)
 
 
 def _always_imported(wheel: _Wheel, failing: Sequence[Placed]) -> list[Placed]:
@@ -145,23 +157,41 @@ def _always_imported(wheel: _Wheel, failing: Sequence[Placed]) -> list[Placed]:
     return [placed for placed in failing if module_of(placed.object.path) in imported]
 
 
-def _distinct(ways: Iterable[Way]) -> list[Way]:
+def _distinct(ways: Iterable[Way]) -> tuple[Way, ...]:
     """The shortest way to each library and version that is missed."""
     found: dict[tuple[str, str | None], Way] = {}
     for problem, way in ways:
         key = problem.library, problem.version
         if key not in found or len(way) < len(found[key][1]):
             found[key] = (problem, way)
-    return list(found.values())
+    return tuple(found.values())
 
 
-def _told(found: Way) -> str:
-    problem, way = found
+def _refusal(name: str, judged: _Judged) -> str:
+    told = {(problem.library, problem.version) for problem, _ in judged.fatal}
+    more = [way for way in judged.misses if (way[0].library, way[0].version) not in told]
+    also = f". Other files of it need {_wanted(more)}" if more else ""
+    return f"{name} cannot be loaded: {_told(judged.fatal)}{also}"
+
+
+def _told(ways: Sequence[Way]) -> str:
+    """What the first of these objects misses, and how it comes to need it."""
+    start = ways[0][1][0]
+    own = [way for way in ways if way[1][0] == start]
+    verb = "are" if len(own) > 1 else "is"
+    return f"{start.object.path} needs {_wanted(own)}, which {verb} not in the image"
+
+
+def _wanted(ways: Iterable[Way]) -> str:
+    return ", ".join(_thing(problem, way) for problem, way in ways)
+
+
+def _thing(problem: Problem, way: Sequence[Placed]) -> str:
     through = f" (through {', '.join(placed.object.name for placed in way[1:])})" if len(way) > 1 else ""
     if problem.version is None:
-        return f"{way[0].object.path} needs {problem.library}{through}, which is not in the image"
-    has = f" has up to {problem.at_most}" if problem.at_most else " does not have"
-    return f"{way[0].object.path} needs {problem.version} of {problem.library}{through}, and the image's{has}"
+        return problem.library + through
+    has = f" (the image has up to {problem.at_most})" if problem.at_most else ""
+    return f"{problem.version} of {problem.library}{through}{has}"
 
 
 def _remedy(ways: Iterable[Way], base: BaseDefinition) -> str:

@@ -123,7 +123,7 @@ def test_what_is_there_or_not_for_this_image_is_let_be(check, make_wheel, data: 
 def test_a_version_that_the_base_does_not_have_is_refused(check, make_wheel) -> None:
     data = shared_object(needed=["libc.so.6"], wants={"libc.so.6": ["GLIBC_2.2.5", "GLIBC_2.38"]})
     error = refusal(check, make_wheel({"demo/__init__.py": CODE, f"demo/_x.{EXT}": data}))
-    assert "needs GLIBC_2.38 of libc.so.6, and the image's has up to GLIBC_2.36" in error.message
+    assert "needs GLIBC_2.38 of libc.so.6 (the image has up to GLIBC_2.36), which" in error.message
     assert "newer base" in (error.remedy or "")
 
 
@@ -197,6 +197,20 @@ def test_a_module_that_is_always_imported_is_not_optional(check, make_wheel, cod
         f"demo/_pool.{EXT}": shared_object(needed=["libtbb.so.12"]),
     }
     assert "libtbb.so.12" in refusal(check, make_wheel(files)).message
+
+
+def test_of_variants_that_all_miss_something_the_one_that_debian_has_is_asked_for(check, make_wheel) -> None:
+    files = {
+        "mpi/__init__.py": CODE,
+        f"mpi/MPI.mpich.{EXT}": shared_object(needed=["libmpi.so.12"]),
+        f"mpi/MPI.openmpi.{EXT}": shared_object(needed=["libmpi.so.40", "libGL.so.1"]),
+    }
+    error = refusal(check, make_wheel(files))
+    assert error.message == (
+        f"demo 1.0 cannot be loaded: mpi/MPI.openmpi.{EXT} needs libmpi.so.40, libGL.so.1, which are not in the "
+        "image. Other files of it need libmpi.so.12"
+    )
+    assert "system: [libgl1, libopenmpi3]" in (error.remedy or "")
 
 
 def test_libraries_loaded_by_name_count_when_none_can_be_loaded(check, make_wheel) -> None:
