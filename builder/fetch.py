@@ -5,8 +5,9 @@ from __future__ import annotations
 import netrc
 import ssl
 import threading
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from builder.cache import Cache
 from builder.download import Artifact, Download, FetchError, Retries
 from builder.progress import Progress
 
-__all__ = ["Artifact", "FetchError", "Retries", "fetch"]
+__all__ = ["Artifact", "FetchError", "Retries", "arrived", "fetch", "fetching"]
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=15.0)
 
@@ -34,36 +35,62 @@ def fetch(
     Raises FetchError for the first that cannot be had or is not what it should be; the others are then
     given up, and what had arrived of them is kept for the next time.
     """
-    found = {artifact.sha256: cache.get(artifact.digest) for artifact in artifacts}
-    missing = list({a.sha256: a for a in artifacts if found[a.sha256] is None}.values())
-    if missing:
-        total = sum(artifact.size or 0 for artifact in missing)
-        progress.step(f"Downloading {len(missing)} files, {total / 1e6:,.0f} MB")
-        found.update(_fetch_all(missing, cache, progress, workers, retries))
-    return {sha256: path for sha256, path in found.items() if path is not None}
+    with fetching(artifacts, cache, progress, workers=workers, retries=retries) as arrivals:
+        return arrived(arrivals)
 
 
-def _fetch_all(
-    artifacts: Sequence[Artifact], cache: Cache, progress: Progress, workers: int, retries: Retries
-) -> dict[str, Path]:
+def arrived(arrivals: Mapping[str, Future[Path]]) -> dict[str, Path]:
+    """Wait for all of them. Raises what the first that failed raised."""
+    for future in as_completed(arrivals.values()):
+        future.result()
+    return {sha256: future.result() for sha256, future in arrivals.items()}
+
+
+@contextmanager
+def fetching(
+    artifacts: Sequence[Artifact],
+    cache: Cache,
+    progress: Progress,
+    *,
+    workers: int = 8,
+    retries: Retries = Retries(),  # noqa: B008 - frozen
+) -> Iterator[Mapping[str, Future[Path]]]:
+    """Fetch while the block runs: the files by sha256, as they will be there; see `fetch`.
+
+    What has not arrived at the end of the block is given up.
+    """
+    arrivals: dict[str, Future[Path]] = {}
+    missing: dict[str, Artifact] = {}
+    for artifact in artifacts:
+        path = cache.get(artifact.digest)
+        if path is None:
+            missing[artifact.sha256] = artifact
+        else:
+            arrivals[artifact.sha256] = Future()
+            arrivals[artifact.sha256].set_result(path)
+    if not missing:
+        yield arrivals
+        return
+    total = sum(artifact.size or 0 for artifact in missing.values())
+    progress.step(f"Downloading {len(missing)} files, {total / 1e6:,.0f} MB")
     stop = threading.Event()
     with (
         httpx.Client(verify=_trusted(), timeout=_TIMEOUT, follow_redirects=True, auth=_credentials()) as client,
         ThreadPoolExecutor(workers, "fetch") as pool,
     ):
 
-        def one(artifact: Artifact) -> tuple[str, Path]:
+        def one(artifact: Artifact) -> Path:
             with progress.bytes(artifact.name, artifact.size) as advance:
-                return artifact.sha256, Download(artifact, cache, client, retries, stop, advance).run()
+                return Download(artifact, cache, client, retries, stop, advance).run()
 
         # The biggest first: a big one started last would keep everybody waiting.
-        ordered = sorted(artifacts, key=lambda artifact: -(artifact.size or 0))
-        futures = [pool.submit(one, artifact) for artifact in ordered]
+        for artifact in sorted(missing.values(), key=lambda artifact: -(artifact.size or 0)):
+            arrivals[artifact.sha256] = pool.submit(one, artifact)
         try:
-            return dict(future.result() for future in as_completed(futures))
+            yield arrivals
         finally:
             stop.set()
-            for future in futures:
+            for future in arrivals.values():
                 future.cancel()
 
 

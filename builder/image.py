@@ -6,24 +6,19 @@ with nothing changed looks at files' states and writes a few small documents, an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
-
-from packaging.utils import canonicalize_name
+from typing import Protocol
 
 from builder.cache import Cache, Recipe, StoredLayer
 from builder.errors import BuilderError
 from builder.image_config import ImageSettings, image_config, runtime_config
 from builder.layers.app import AppInput, app_entries, app_inputs, find_files
-from builder.layers.plan import WheelLayer, overlay, plan_layers
-from builder.layers.tar import Compression, WrittenLayer, write_layer
-from builder.layers.wheel import Environment, WheelInput, open_wheel
+from builder.layers.inputs import Environment, WheelInput
+from builder.layers.tar import Compression, write_layer
 from builder.progress import Progress
+from builder.wheel_layers import LayerRules, WheelJob, make_wheel_layers, settled_plan
 from compliance.inventory import Ecosystem, Origin
 from compliance.oci.digest import Digest
 from compliance.oci.layout import REFERENCE_NAME, Layout
@@ -41,7 +36,9 @@ __all__ = [
     "BuiltImage",
     "ImageLayer",
     "ImageSettings",
+    "Inside",
     "app_layer",
+    "assemble",
     "build_image",
     "runtime_config",
 ]
@@ -110,6 +107,20 @@ class BuiltImage:
         return {name: layer.diff_id for layer in self.layers for name, _ in layer.packages}
 
 
+class Inside(Protocol):
+    """What runs inside the image while it is made, and the layers that it leaves."""
+
+    @property
+    def layers(self) -> int:
+        """How many layers it may add."""
+
+    def bytecode(self, wheels: Sequence[WheelInput]) -> Sequence[ImageLayer]:
+        """The bytecode of wheels, which stand in the order in which they are laid over each other."""
+
+    def steps(self, below: Sequence[ImageLayer], *, with_project: bool) -> Sequence[ImageLayer]:
+        """What the spec's steps leave: those that run with the project's files in the image, or without."""
+
+
 def build_image(
     base: BaseImage,
     wheels: Iterable[WheelInput],
@@ -124,74 +135,36 @@ def build_image(
     workers: int | None = None,
     system: ImageLayer | None = None,
     models: Sequence[ImageLayer] = (),
+    inside: Inside | None = None,
 ) -> BuiltImage:
     """Make the image in `layout` and its index. The same inputs give the same digest on any machine.
 
     Right above the base lies `system`, the layer of Debian packages; between wheels and project, `models`.
+    `inside` adds bytecode above the wheels, and steps below and above the project.
 
     Raises BuilderError for a wheel that cannot be installed as locked, InvalidInput for a project that
     cannot be taken as it is.
     """
     lower = [system] if system is not None else []
-    plan = plan_layers(wheels, base_layers=len(base.layers) + len(lower) + len(models))
-    jobs = [_WheelJob(layer, environment, compression) for layer in plan]
-    layers = [*lower, *_make_layers(jobs, cache, progress, workers or os.cpu_count() or 1), *models]
+    rules = LayerRules(
+        len(base.layers) + len(lower) + len(models) + (inside.layers if inside is not None else 0),
+        environment,
+        compression,
+    )
+    jobs = settled_plan(tuple(wheels), rules, cache)
+    made = make_wheel_layers(jobs, cache, progress, workers=workers)
+    layers = [*lower, *map(_wheel_layer, jobs, made)]
+    if inside is not None:
+        layers += inside.bytecode([wheel for job in jobs for wheel in job.layer.completes])
+    layers += models
+    if inside is not None:
+        layers += inside.steps(layers, with_project=False)
     own = app_layer(app, cache, progress, compression=compression) if app is not None else None
     if own is not None:
         layers.append(own)
-    return _assemble(base, layers, settings, layout)
-
-
-@dataclass(frozen=True, slots=True)
-class _WheelJob:
-    layer: WheelLayer
-    environment: Environment
-    compression: Compression
-
-    @property
-    def recipe(self) -> Recipe:
-        inputs = tuple(
-            f"{canonicalize_name(wheel.name)} {wheel.version} {wheel.digest}{' requested' * wheel.direct}"
-            for wheel in self.layer.wheels
-        )
-        return Recipe("wheels", inputs, self.environment.prefix, self.environment.python, self.compression)
-
-    @property
-    def size(self) -> int:
-        return sum(wheel.size for wheel in self.layer.wheels)
-
-    def write(self, blob: BinaryIO) -> WrittenLayer:
-        with ExitStack() as stack:
-            trees = [stack.enter_context(open_wheel(wheel, self.environment)) for wheel in self.layer.wheels]
-            return write_layer(overlay(trees), blob, compression=self.compression)
-
-    def described(self, stored: StoredLayer) -> ImageLayer:
-        packages = tuple((canonicalize_name(wheel.name), wheel.version) for wheel in self.layer.wheels)
-        return _image_layer(stored, Origin.DEPENDENCY, packages)
-
-
-def _make_layers(jobs: Sequence[_WheelJob], cache: Cache, progress: Progress, workers: int) -> list[ImageLayer]:
-    """The layers of the wheels; those that are not in the cache are made side by side."""
-    missing = [job for job in jobs if cache.layer(job.recipe) is None]
-    if missing:
-        progress.step(f"Making {len(missing)} of {len(jobs)} layers")
-    with (
-        progress.bytes("layers", sum(job.size for job in missing)) as advance,
-        ThreadPoolExecutor(min(workers, len(missing)) or 1, "layer") as pool,
-    ):
-
-        def make(job: _WheelJob) -> None:
-            cache.make_layer(job.recipe, job.write)
-            advance(job.size)
-
-        futures = [pool.submit(make, job) for job in missing]
-        try:
-            for future in as_completed(futures):
-                future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-    return [job.described(cache.make_layer(job.recipe, job.write)) for job in jobs]
+    if inside is not None:
+        layers += inside.steps(layers, with_project=True)
+    return assemble(base, layers, settings, layout)
 
 
 def app_layer(
@@ -209,13 +182,21 @@ def app_layer(
     return _image_layer(stored, Origin.APP)
 
 
-def _image_layer(stored: StoredLayer, origin: Origin, packages: tuple[tuple[str, str], ...] = ()) -> ImageLayer:
-    return ImageLayer(stored.descriptor, stored.diff_id, stored.tar_size, stored.path, origin, packages)
+def _wheel_layer(job: WheelJob, stored: StoredLayer) -> ImageLayer:
+    contents = str(job.layer) if job.layer.parts > 1 else ""
+    return _image_layer(stored, Origin.DEPENDENCY, job.packages, contents)
 
 
-def _assemble(
-    base: BaseImage, layers: Sequence[ImageLayer], settings: ImageSettings, layout: Layout
-) -> BuiltImage:
+def _image_layer(
+    stored: StoredLayer, origin: Origin, packages: tuple[tuple[str, str], ...] = (), contents: str = ""
+) -> ImageLayer:
+    return ImageLayer(
+        stored.descriptor, stored.diff_id, stored.tar_size, stored.path, origin, packages, contents=contents
+    )
+
+
+def assemble(base: BaseImage, layers: Sequence[ImageLayer], settings: ImageSettings, layout: Layout) -> BuiltImage:
+    """Write the image of the base and the layers above it, and make it the only one of the layout."""
     if base.config.rootfs.diff_ids != tuple(layer.diff_id for layer in base.layers):
         raise BuilderError("the base's config and layers disagree", remedy="Build the base again.")
     stack: list[StoredLayer | ImageLayer] = [*base.layers, *layers]
@@ -235,6 +216,7 @@ def _assemble(
         }
     )
     layout.write_index((descriptor,))
+    layout.remove_unreferenced()
     return BuiltImage(descriptor, config_descriptor.digest, config, manifest, tuple(layers))
 
 

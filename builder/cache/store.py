@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 
 from pydantic import BaseModel
 
-from builder.cache.records import Known, LayerRecord, Recipe, Seen, StoredLayer, read_record
+from builder.cache.records import Known, LayerRecord, ModelT, Recipe, Seen, StoredLayer, read_record
 from builder.cache.sessions import Sessions
 from builder.errors import BuilderError
 from builder.layers.tar import CHUNK, WrittenLayer
@@ -140,6 +140,14 @@ class Cache:
         record = LayerRecord(descriptor=written.descriptor, diff_id=written.diff_id, tar_size=written.tar_size)
         self._write(self._layers / f"{recipe.key}.json", record)
         return StoredLayer(written.descriptor, written.diff_id, written.tar_size, path)
+
+    def recall(self, kind: str, name: str, model: type[ModelT]) -> ModelT | None:
+        """What was remembered under this name, or None when nothing is that can be read."""
+        return read_record(self.root / kind / f"{name}.json", model)
+
+    def remember(self, kind: str, name: str, record: BaseModel) -> None:
+        """Keep a small record, such as what was found in a file of this digest, under `kind`/`name`.json."""
+        self._write(self.directory(kind) / f"{name}.json", record)
 
     def path(self, digest: Digest) -> Path:
         """Where the file with this digest is, or would be."""

@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from installer.records import Hash, RecordEntry
@@ -31,8 +30,10 @@ from packaging.version import InvalidVersion, Version
 
 from builder.errors import BuilderError
 from builder.layers.archive import Archive, open_archive, record_of, sha256_of
+from builder.layers.inputs import Environment, WheelInput
 from builder.layers.tar import Entry, is_plain, of_bytes
-from compliance.oci.digest import Digest
+
+__all__ = ["INSTALLER", "Environment", "WheelInput", "open_wheel"]
 
 INSTALLER: Final = b"mlbuild\n"
 
@@ -42,64 +43,6 @@ _NOT_INSTALLED: Final = frozenset(
     {"RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER", "REQUESTED", "direct_url.json"}
 )
 """Files of a .dist-info that are the installer's to write, and signatures over the RECORD it replaces."""
-
-
-@dataclass(frozen=True, slots=True)
-class WheelInput:
-    """A wheel on disk and what the lock says of it. `direct` means the user asked for it by name."""
-
-    path: Path
-    name: str
-    version: str
-    sha256: str
-    direct: bool = False
-
-    @property
-    def digest(self) -> Digest:
-        return Digest(f"sha256:{self.sha256}")
-
-    @property
-    def size(self) -> int:
-        """In bytes, compressed as it is on disk. Raises BuilderError when the file is gone."""
-        try:
-            return self.path.stat().st_size
-        except OSError as error:
-            raise BuilderError(
-                f"{self}: the wheel cannot be read: {error.strerror} ({self.path})", remedy="Build again."
-            ) from error
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """The virtual environment inside the image. `prefix` is absolute, `python` is `major.minor`."""
-
-    prefix: str = "/opt/venv"
-    python: str = "3.11"
-
-    @property
-    def interpreter(self) -> str:
-        return f"{self.prefix}/bin/python"
-
-    @property
-    def site_packages(self) -> str:
-        return f"lib/python{self.python}/site-packages"
-
-    def scheme(self, name: Scheme, project: str) -> str:
-        """Where a scheme's files go, relative to the prefix, with a slash at the end where not empty."""
-        places = {
-            "scripts": "bin/",
-            "data": "",
-            "headers": f"include/site/python{self.python}/{project}/",
-        }
-        return places.get(name, f"{self.site_packages}/")
-
-    @property
-    def reserved(self) -> frozenset[str]:
-        """Paths relative to the prefix that are the base's alone."""
-        return frozenset({"pyvenv.cfg", "bin/python", "bin/python3", f"bin/python{self.python}"})
 
 
 @contextmanager

@@ -13,7 +13,16 @@ from typing import BinaryIO, Final
 
 from compliance.errors import InvalidInput, Location
 from compliance.oci.digest import Digest
-from compliance.oci.manifest import Descriptor, ImageConfig, Index, Manifest, parse_config, parse_manifest
+from compliance.oci.manifest import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    Descriptor,
+    ImageConfig,
+    Index,
+    Manifest,
+    parse_config,
+    parse_manifest,
+)
 
 CHUNK: Final = 1 << 20
 REFERENCE_NAME: Final = "org.opencontainers.image.ref.name"
@@ -103,6 +112,26 @@ class Layout:
     def write_index(self, manifests: Iterable[Descriptor]) -> None:
         """Replace index.json, the layout's list of roots."""
         _replace(self.root / "index.json", Index(manifests=tuple(manifests)).to_json())
+
+    def remove_unreferenced(self) -> int:
+        """Remove every blob that nothing in index.json leads to; returns how many bytes that were."""
+        wanted = set(self._referenced(self.index().manifests))
+        removed = 0
+        for path in (self.root / "blobs").glob("*/*"):
+            if f"{path.parent.name}:{path.name}" not in wanted:
+                removed += path.stat().st_size
+                path.unlink()
+        return removed
+
+    def _referenced(self, descriptors: Iterable[Descriptor]) -> Iterator[Digest]:
+        for descriptor in descriptors:
+            yield descriptor.digest
+            if descriptor.media_type in INDEX_TYPES | MANIFEST_TYPES and self.has(descriptor.digest):
+                document = self.manifest(descriptor.digest)
+                if isinstance(document, Index):
+                    yield from self._referenced(document.manifests)
+                else:
+                    yield from (blob.digest for blob in (document.config, *document.layers))
 
     def index(self) -> Index:
         """The layout's list of roots. Raises InvalidInput when the directory is no OCI layout."""

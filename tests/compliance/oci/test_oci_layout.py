@@ -18,6 +18,7 @@ from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
 from compliance.oci.manifest import (
     OCI_CONFIG,
+    OCI_INDEX,
     OCI_LAYER_TAR,
     OCI_MANIFEST,
     ImageConfig,
@@ -183,3 +184,15 @@ def test_a_writer_killed_at_any_moment_leaves_only_whole_blobs(layout: Layout) -
             assert Digest.of(blob.read_bytes()).hex == blob.name
         (descriptor,) = layout.index().manifests
         assert layout.has(descriptor.digest)
+
+
+def test_blobs_that_nothing_leads_to_are_removed(layout: Layout) -> None:
+    config, layer = layout.write_bytes(b"{}", OCI_CONFIG), layout.write_bytes(b"layer", OCI_LAYER_TAR)
+    old = layout.write_bytes(b"an old layer", OCI_LAYER_TAR)
+    image = layout.write_bytes(Manifest(config=config, layers=(layer,)).to_json(), OCI_MANIFEST)
+    inner = layout.write_bytes(Index(manifests=(image,)).to_json(), OCI_INDEX)
+    layout.write_index([inner])
+    assert layout.remove_unreferenced() == old.size
+    assert not layout.has(old.digest)
+    assert all(layout.has(blob.digest) for blob in (config, layer, image, inner))
+    assert layout.remove_unreferenced() == 0
