@@ -91,6 +91,7 @@ def test_what_was_packed_comes_out_again(compiled: Path, tmp_path: Path) -> None
         (targz({"../trivy.db": b"x", "../metadata.json": b"{}"}), "holds no metadata.json and no trivy.db"),
         (targz({"trivy.db": b"", "metadata.json": b""}, kind=tarfile.SYMTYPE), "holds no metadata.json and"),
     ],
+    ids=["no-tar", "empty", "cut-short", "another-file", "no-metadata", "outside", "links"],
 )
 def test_a_layer_that_is_no_database_is_refused(layer: bytes, says: str, tmp_path: Path) -> None:
     (tmp_path / "layer").write_bytes(layer)
