@@ -8,13 +8,14 @@ from pathlib import Path
 
 from builder.app_reading import AppReading, models_of_app, read_app
 from builder.bases import build_base
+from builder.cache import Cache, prune
 from builder.closure import check_closure
 from builder.evidence import SignedEvidence, image_evidence, lock_evidence, sign_evidence
-from builder.fetch import Artifact, fetch
+from builder.fetch import Artifact, arrived, fetching
 from builder.image import BuiltImage, app_layer, build_image
 from builder.image_config import ImageSettings
 from builder.layers.app import AppInput
-from builder.layers.wheel import Environment, WheelInput
+from builder.layers.inputs import Environment, WheelInput
 from builder.lock import LOCK_NAME, LockFile, is_current, lock_project, read_lock
 from builder.models.asked import patterns_of_models
 from builder.models.layer import model_layers
@@ -23,6 +24,7 @@ from builder.moment import source_date
 from builder.spec import Spec, find_spec, read_spec
 from builder.state import State
 from builder.system import system_layer
+from builder.wheel_layers import LayerRules, making_ahead
 from builder.workshop import Workshop
 from compliance.bases import BaseDefinition
 from compliance.evidence import Evidence
@@ -132,29 +134,29 @@ def everything(project: Project, workshop: Workshop) -> Decision:
 def _build(project: Project, workshop: Workshop, lock: LockFile) -> BuiltProject:
     definition = workshop.base(project.spec.base)
     settings, cache, progress = workshop.settings, workshop.cache, workshop.progress
-    base = build_base(definition, cache, progress, workers=settings.workers)
-    system = system_layer(base, lock.system, lock.pins.system, cache, progress, workers=settings.workers)
     artifacts = [Artifact(wheel.url, wheel.sha256, wheel.size, wheel.filename) for wheel in lock.wheels]
-    files = fetch(artifacts, cache, progress, workers=settings.workers)
-    wheels = [
-        WheelInput(files[wheel.sha256], wheel.name, wheel.version, wheel.sha256, wheel.direct)
-        for wheel in lock.wheels
-    ]
-    if project.state.built_from != _inputs(project, workshop, lock):
-        depends_on = {wheel.name: wheel.depends_on for wheel in lock.wheels}
-        check_closure(
-            wheels,
-            depends_on,
-            definition,
-            [*base.layers, *([system.stored] if system is not None else [])],
-            cache,
-            progress,
-            variables=definition.recipe.environment | project.spec.env,
-            provided=project.spec.provided_libraries,
+    wheels = [_wheel_input(wheel, cache) for wheel in lock.wheels]
+    with fetching(artifacts, cache, progress, workers=settings.workers) as arrivals:
+        base = build_base(definition, cache, progress, workers=settings.workers)
+        system = system_layer(base, lock.system, lock.pins.system, cache, progress, workers=settings.workers)
+        models = model_layers(
+            lock.models, project.root, definition.recipe.user, cache, progress, workers=settings.workers
         )
-    models = model_layers(
-        lock.models, project.root, definition.recipe.user, cache, progress, workers=settings.workers
-    )
+        rules = LayerRules(len(base.layers) + (system is not None) + len(models), _environment(definition))
+        with making_ahead(wheels, arrivals, rules, cache, progress):
+            arrived(arrivals)
+            if project.state.built_from != _inputs(project, workshop, lock):
+                depends_on = {wheel.name: wheel.depends_on for wheel in lock.wheels}
+                check_closure(
+                    wheels,
+                    depends_on,
+                    definition,
+                    [*base.layers, *([system.stored] if system is not None else [])],
+                    cache,
+                    progress,
+                    variables=definition.recipe.environment | project.spec.env,
+                    provided=project.spec.provided_libraries,
+                )
     layout = Layout.create(project.state.directory / "image")
     image = build_image(
         base,
@@ -173,6 +175,7 @@ def _build(project: Project, workshop: Workshop, lock: LockFile) -> BuiltProject
         project.spec_path, project.spec, definition, lock, image, listed, project.state, settings
     )
     project.state.built_from = _inputs(project, workshop, lock)
+    prune(cache, max_size=settings.cache_limit)
     return BuiltProject(project.spec.image, lock, layout, image, evidence)
 
 
@@ -228,6 +231,12 @@ def _image_settings(project: Project, lock: LockFile) -> ImageSettings:
         labels=tuple(sorted(spec.labels.items())),
         lock=lock.digest,
     )
+
+
+def _wheel_input(wheel: LockedWheel, cache: Cache) -> WheelInput:
+    """The wheel at the place that it has in the cache once it is fetched."""
+    path = cache.path(Digest(f"sha256:{wheel.sha256}"))
+    return WheelInput(path, wheel.name, wheel.version, wheel.sha256, wheel.direct, wheel.size)
 
 
 def _environment(base: BaseDefinition) -> Environment:
