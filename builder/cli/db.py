@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import click
 from platformdirs import user_cache_path
-from rich.table import Table
 
 from builder.cli.context import UNDECIDED, Session, failing_well, json_option
 from compliance.policy.wording import count
@@ -108,15 +107,11 @@ def status(session: Session) -> None:
 def _print(session: Session, found: tuple[Installed, ...], in_use: Path | None, notes: list[str]) -> None:
     if not found:
         session.out.print("Trivy's database is not here; `mlbuild db update` fetches it.", soft_wrap=True)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("USED", "UPDATED", "SIZE", "FROM"):
-        table.add_column(column, overflow="fold")
     for one in found:
-        source = one.source.reference if one.source else str(one.database.cache)
-        used = "yes" if one.database.cache == in_use else ""
-        table.add_row(used, _age(session, one), f"{one.size / 1_000_000:.1f} MB", source)
-    if found:
-        session.out.print(table)
+        source = one.source.reference if one.source else f"downloaded by Trivy, in {one.database.cache}"
+        used = "used    " if one.database.cache == in_use else "not used"
+        session.out.print(f"{used}  {_age(session, one)}, {one.size / 1_000_000:.1f} MB", soft_wrap=True)
+        session.out.print(f"          {source}", soft_wrap=True)
     for note in notes:
         session.out.print(f"note: {note}", soft_wrap=True)
 

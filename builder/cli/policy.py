@@ -237,9 +237,9 @@ def impact_command(
         for change in changes:
             for line in _verdict_change(change):
                 session.out.print(line, soft_wrap=True)
-        owners = len({change.owner for change in changes})
+        owners = {change.owner for change in changes if change.owner}
         summary = f"{len(changes)} of {count(total, 'image')} would change verdict"
-        session.out.print(summary + (f", of {count(owners, 'owner')}" if changes else ""), style="bold")
+        session.out.print(summary + (f", of {count(len(owners), 'owner')}" if owners else ""), style="bold")
     if worse:
         raise click.exceptions.Exit(REFUSED)
 
