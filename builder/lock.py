@@ -31,6 +31,7 @@ from compliance.errors import InvalidInput
 from compliance.evidence import Lock, LockedPackage
 from compliance.inventory import Ecosystem, Origin, Package
 from compliance.oci.digest import Digest
+from compliance.policy.releases import ReleaseLimits
 
 __all__ = [
     "LOCK_NAME",
@@ -53,6 +54,7 @@ def lock_project(
     *,
     now: datetime,
     upgrade: bool = False,
+    releases: ReleaseLimits | None = None,
     workers: int = 8,
     environment: Mapping[str, str] = os.environ,
 ) -> LockFile:
@@ -60,6 +62,7 @@ def lock_project(
 
     `upgrade` lets every version move; otherwise those in the present lock are kept where they still fit.
     `now` is when Debian packages that are resolved count as current.
+    `releases` is how new a release may be, whatever was locked before.
     `environment` is where index settings and credentials come from. Raises InvalidInput when the
     requirements are wrong or cannot be met, Unavailable when an index cannot be asked.
     """
@@ -75,6 +78,7 @@ def lock_project(
         target=pins.target,
         pinned=pinned,
         upgrade=upgrade,
+        releases=releases,
     )
     resolved = Uv.find(environment).resolve(question)
     progress.step(f"reading what {len(resolved)} wheels say of themselves")

@@ -27,12 +27,13 @@ from builder.system import system_layer
 from builder.wheel_layers import LayerRules, making_ahead
 from builder.workshop import Workshop
 from compliance.bases import BaseDefinition
-from compliance.evidence import Evidence
+from compliance.evidence import Evidence, Subject
 from compliance.inventory import ModelFile
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
 from compliance.policy.decision import Decision
 from compliance.policy.evaluate import evaluate
+from compliance.policy.releases import release_limits
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def settle_lock(project: Project, workshop: Workshop, *, upgrade: bool = False, 
         workshop.progress,
         now=workshop.now,
         upgrade=upgrade,
+        releases=release_limits(workshop.policies, Subject(project.spec.image, project.spec.stage), workshop.now),
         workers=workshop.settings.workers,
     )
 
@@ -181,7 +183,7 @@ def _build(project: Project, workshop: Workshop, lock: LockFile) -> BuiltProject
 
 def _known_of_lock(project: Project, workshop: Workshop, lock: LockFile) -> Evidence:
     workshop.progress.step(f"judging the lock: {len(lock.wheels)} packages, nothing downloaded")
-    return lock_evidence(
+    known = lock_evidence(
         project.spec,
         workshop.base(project.spec.base),
         lock,
@@ -189,11 +191,12 @@ def _known_of_lock(project: Project, workshop: Workshop, lock: LockFile) -> Evid
         _read_app(project, workshop, lock),
         workshop,
     )
+    return workshop.sightings.mark(known, workshop.now)
 
 
 def _known_of_image(project: Project, workshop: Workshop, built: BuiltProject) -> Evidence:
     workshop.progress.step(f"judging the image: {len(built.image.manifest.layers)} layers")
-    return image_evidence(
+    known = image_evidence(
         project.spec,
         workshop.base(project.spec.base),
         built.lock,
@@ -202,6 +205,7 @@ def _known_of_image(project: Project, workshop: Workshop, built: BuiltProject) -
         _read_app(project, workshop, built.lock, built.image),
         workshop,
     )
+    return workshop.sightings.mark(known, workshop.now)
 
 
 def _read_app(project: Project, workshop: Workshop, lock: LockFile, image: BuiltImage | None = None) -> AppReading:

@@ -26,6 +26,7 @@ from builder.indexes import has_system_certificates, is_remote, uv_environment, 
 from builder.target import Target
 from builder.wheels import best_wheel, filename_of
 from compliance.errors import InvalidInput, Location, Unavailable
+from compliance.policy.releases import ReleaseLimits
 from compliance.toml_document import parse_toml_document
 
 _NO_SOLUTION: Final = 1
@@ -57,6 +58,7 @@ class Question:
     target: Target
     pinned: bytes | None = None
     upgrade: bool = False
+    releases: ReleaseLimits | None = None
 
 
 class Uv:
@@ -118,6 +120,7 @@ class Uv:
             f"--python-version={target.python}",
             f"--python-platform={target.platform}",
             *(["--system-certs"] if has_system_certificates() else []),
+            *_release_options(question.releases),
             *options,
             *(str(path) for path in question.files),
             "-",
@@ -133,7 +136,7 @@ class Uv:
                 at=at,
                 remedy="Loosen or change the requirements that it names. A package without a wheel cannot go "
                 "into an image: choose a version that has one, another package, or publish a wheel "
-                "of your own on an index.",
+                "of your own on an index." + _about_releases(question.releases),
             )
         raise Unavailable(
             f"uv could not resolve the requirements:\n{message}",
@@ -157,6 +160,21 @@ class Uv:
             raise Unavailable(
                 f"uv at {self._binary} cannot be run: {error.strerror}", remedy="Install uv again."
             ) from error
+
+
+def _about_releases(limits: ReleaseLimits | None) -> str:
+    if limits is None:
+        return ""
+    return f" The policy lets no release in that is newer than {limits.newest.date()}."
+
+
+def _release_options(limits: ReleaseLimits | None) -> Iterator[str]:
+    """uv's options for how new a release may be. Indexes must give upload times then (PEP 700)."""
+    if limits is None:
+        return
+    yield f"--exclude-newer={limits.newest.isoformat()}"
+    for name, newest in limits.newest_of.items():
+        yield f"--exclude-newer-package={name}={newest.isoformat()}"
 
 
 def _plain(message: str) -> str:

@@ -14,6 +14,7 @@ from compliance.bases import BaseDefinition, find_base, read_bases
 from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
 from compliance.scan.database import TrivyDatabase, find_databases
+from compliance.scan.sightings import Sightings
 from compliance.scan.trivy import Trivy
 
 ARCHITECTURE: Final = "amd64"
@@ -62,6 +63,10 @@ class Workshop:
             now=self.now,
             repository=self.settings.database,
         )
+
+    @cached_property
+    def sightings(self) -> Sightings:
+        return Sightings(self.settings.cache / "sightings.sqlite")
 
     @cached_property
     def trusted_keys(self) -> TrustedKeys:

@@ -48,6 +48,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         bases=settings.bases,
         keys=settings.keys_directory,
         cache=data / "cache",
+        sightings=data / "sightings.sqlite",
         trivy=settings.trivy,
         now=_now,
     )

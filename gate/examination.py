@@ -67,7 +67,7 @@ class Examination:
             _or_broken(INTACT, push.digest),
             blobs.layout(client, push.repository, (push.descriptor, push.raw), push.blobs) as layout,
         ):
-            evidence = self._read(layout, memory)
+            evidence = self.rules.sightings.mark(self._read(layout, memory), at)
         return evaluate(self.rules.policies, evidence, at), evidence
 
     def _read(self, layout: Layout, memory: Path) -> Evidence:

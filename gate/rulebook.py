@@ -15,6 +15,7 @@ from compliance.errors import Unavailable
 from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
 from compliance.scan.database import TrivyDatabase, find_databases
+from compliance.scan.sightings import Sightings
 from compliance.scan.trivy import Trivy
 
 ADVISORIES: Final = "advisories"
@@ -40,6 +41,7 @@ class Rules:
     bases: tuple[BaseDefinition, ...]
     keys: TrustedKeys
     scanner: Scanner | Unavailable
+    sightings: Sightings
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -71,6 +73,7 @@ class Rulebook:
         bases: Path,
         keys: Path,
         cache: Path,
+        sightings: Path,
         trivy: Path | None,
         now: Callable[[], datetime],
     ) -> None:
@@ -78,6 +81,7 @@ class Rulebook:
         self._bases = _Kept(bases, read_bases)
         self._keys = _Kept(keys, TrustedKeys.load)
         self._advisories = policies / ADVISORIES
+        self._sightings = Sightings(sightings)
         self._cache = cache
         self._binary = trivy
         self._trivy: Trivy | None = None
@@ -91,7 +95,7 @@ class Rulebook:
 
     def current(self) -> Rules:
         """The rules in force. Raises InvalidInput when a file among them cannot be accepted."""
-        return Rules(self._policies.get(), self._bases.get(), self._keys.get(), self._scanner())
+        return Rules(self._policies.get(), self._bases.get(), self._keys.get(), self._scanner(), self._sightings)
 
     def _scanner(self) -> Scanner | Unavailable:
         try:

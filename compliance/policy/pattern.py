@@ -14,6 +14,7 @@ from packageurl import PackageURL
 _WILD: Final = re.compile(r"[*?\[]")
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def matches(pattern: str, text: str) -> bool:
     """Whether `text`, parts separated by `/`, fits `pattern`.
 

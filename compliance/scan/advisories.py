@@ -239,6 +239,9 @@ def _detail(advisory: Advisory) -> Entry:
     }
     if osv.published is not None:
         detail["PublishedDate"] = _time(osv.published)
+    if osv.cvss is not None:
+        vector, score = osv.cvss
+        detail["CVSS"] = {_SOURCE["ID"]: {"V3Vector": vector, "V3Score": score}}
     return detail
 
 

@@ -60,6 +60,7 @@ def _vulnerability(item: ReportedVulnerability, database: str, purls: Mapping[st
         database=database,
         aliases=tuple(sorted(name for name in names if name != identifier)),
         published=published_at(item),
+        cvss=item.cvss,
         url=item.url or next(iter(item.references), _UNKNOWN_PAGE + identifier),
     )
 
@@ -99,6 +100,7 @@ def _joined(first: Vulnerability, second: Vulnerability) -> Vulnerability:
         severity=max(first.severity, second.severity, key=_ORDER.index),
         fixed=first.fixed or second.fixed,
         published=first.published or second.published,
+        cvss=max((score for score in (first.cvss, second.cvss) if score is not None), default=None),
     )
 
 

@@ -205,14 +205,20 @@ class OsvFile(_File):
         return self
 
     @property
+    def cvss(self) -> tuple[str, float] | None:
+        """The CVSS v3 vector with the highest base score, and that score."""
+        per_package = [score for item in self.affected for score in item.severity]
+        found = [item.score for item in [*self.severity, *per_package] if item.type == "CVSS_V3"]
+        best = max(found, key=base_score, default=None)
+        return None if best is None else (best, base_score(best))
+
+    @property
     def rating(self) -> Severity | None:
         """The database's own rating, else that of the highest CVSS v3 score."""
         label = self.database_specific.severity if self.database_specific else None
         if label is not None:
             return _LABELS[label]
-        per_package = [score for item in self.affected for score in item.severity]
-        scores = [base_score(item.score) for item in [*self.severity, *per_package] if item.type == "CVSS_V3"]
-        return rating(max(scores)) if scores else None
+        return rating(self.cvss[1]) if self.cvss is not None else None
 
 
 def _python_version(text: str) -> Version:

@@ -41,6 +41,11 @@ class Identifier(_Reported):
     bom_ref: str | None = Field(default=None, alias="BOMRef")
 
 
+class ReportedScore(_Reported):
+    v3: float | None = Field(default=None, alias="V3Score", ge=0, le=10)
+    v4: float | None = Field(default=None, alias="V40Score", ge=0, le=10)
+
+
 class ReportedVulnerability(_Reported):
     id: str = Field(alias="VulnerabilityID")
     vendor_ids: tuple[str, ...] = Field(default=(), alias="VendorIDs")
@@ -54,6 +59,13 @@ class ReportedVulnerability(_Reported):
     url: str | None = Field(default=None, alias="PrimaryURL")
     references: tuple[str, ...] = Field(default=(), alias="References")
     published: AwareDatetime | None = Field(default=None, alias="PublishedDate")
+    scores: dict[str, ReportedScore] = Field(default={}, alias="CVSS")
+
+    @property
+    def cvss(self) -> float | None:
+        """The highest base score that a source gives, of CVSS 3 and 4."""
+        scores = [score for one in self.scores.values() for score in (one.v3, one.v4) if score]
+        return max(scores, default=None)
 
 
 class ReportedPackage(_Reported):

@@ -59,13 +59,16 @@ def _record_hash(data: bytes) -> str:
 
 @dataclass
 class Index:
-    """A running index. `log` holds each request's path and how many bytes of body it was answered with."""
+    """A running index. By file name, `uploaded` has other times than the usual one ("" for none), `yanked` what
+    is withdrawn, and why. `log` holds each request's path and how many bytes of body it was answered with."""
 
     files: Path
     port: int = 0
     login: tuple[str, str] | None = None
     ranges: bool = True
     altered: bytes | None = None
+    uploaded: dict[str, str] = field(default_factory=dict)
+    yanked: dict[str, bool | str] = field(default_factory=dict)
     log: list[tuple[str, int]] = field(default_factory=list)
 
     @property
@@ -111,16 +114,7 @@ def serve_index(files: Path, login: tuple[str, str] | None = None) -> Iterator[I
             if not found:
                 self._answer(404, b"")
                 return
-            entries = [
-                {
-                    "filename": path.name,
-                    "url": index.file_url(path.name),
-                    "hashes": {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
-                    "size": path.stat().st_size,
-                    "upload-time": "2026-01-02T03:04:05Z",
-                }
-                for path in found
-            ]
+            entries = [_entry(index, path) for path in found]
             body = {"meta": {"api-version": "1.1"}, "name": name, "files": entries, "versions": []}
             self._answer(200, json.dumps(body).encode(), {"Content-Type": "application/vnd.pypi.simple.v1+json"})
 
@@ -160,6 +154,18 @@ def serve_index(files: Path, login: tuple[str, str] | None = None) -> Iterator[I
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _entry(index: Index, path: Path) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "filename": path.name,
+        "url": index.file_url(path.name),
+        "hashes": {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        "size": path.stat().st_size,
+        "yanked": index.yanked.get(path.name, False),
+    }
+    uploaded = index.uploaded.get(path.name, "2026-01-02T03:04:05Z")
+    return {**entry, "upload-time": uploaded} if uploaded else entry
 
 
 def _name_of(path: Path) -> str:
