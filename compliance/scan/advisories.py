@@ -21,7 +21,7 @@ from compliance.scan.osv import Affected, Event, OsvFile
 from compliance.scan.trivy import TrivyDatabase
 
 NAME: Final = "advisories"
-COMPILER: Final = 1
+COMPILER: Final = 2
 """Raised whenever the same advisories would be compiled into another database."""
 
 _SOURCE: Final = {"ID": "mlbuild", "Name": "mlbuild advisories", "URL": ""}
