@@ -17,6 +17,7 @@ from builder.image_config import ImageSettings
 from builder.layers.app import AppInput
 from builder.layers.inputs import Environment, WheelInput
 from builder.lock import LOCK_NAME, LockFile, is_current, lock_project, read_lock
+from builder.lockfile import LockedWheel
 from builder.models.asked import patterns_of_models
 from builder.models.layer import model_layers
 from builder.models.reading import read_models
