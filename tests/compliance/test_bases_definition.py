@@ -49,6 +49,7 @@ def test_a_definition_says_what_the_base_is_without_building_it(tiny: BaseDefini
         diff_ids=(Digest("sha256:" + "c" * 64),),
         owner="Platform team <platform@example.com>",
         end_of_life=datetime(2027, 10, 31, tzinfo=UTC),
+        created=datetime(2026, 11, 22, 14, 34, 22, tzinfo=UTC),
     )
     assert (tiny.python, tiny.prefix, tiny.architecture, tiny.size) == ("3.11", "/opt/venv", "amd64", 1000)
     assert tiny.os == OperatingSystem("debian", "12")
