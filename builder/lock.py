@@ -25,6 +25,7 @@ from builder.spec import SPEC_NAME, Spec
 from builder.system import AskedDebs, lock_system
 from builder.target import Target
 from builder.uv import Question, Uv
+from builder.yanked import read_yanked
 from compliance.bases import BaseDefinition
 from compliance.document import read_document
 from compliance.errors import InvalidInput
@@ -55,6 +56,7 @@ def lock_project(
     now: datetime,
     upgrade: bool = False,
     releases: ReleaseLimits | None = None,
+    ask_yanked: bool = False,
     workers: int = 8,
     environment: Mapping[str, str] = os.environ,
 ) -> LockFile:
@@ -62,7 +64,8 @@ def lock_project(
 
     `upgrade` lets every version move; otherwise those in the present lock are kept where they still fit.
     `now` is when Debian packages that are resolved count as current.
-    `releases` is how new a release may be, whatever was locked before.
+    `releases` is how new a release may be, whatever was locked before; `ask_yanked` has the indexes asked
+    which releases they have withdrawn.
     `environment` is where index settings and credentials come from. Raises InvalidInput when the
     requirements are wrong or cannot be met, Unavailable when an index cannot be asked.
     """
@@ -84,6 +87,7 @@ def lock_project(
     progress.step(f"reading what {len(resolved)} wheels say of themselves")
     metadata = read_metadata(resolved, cache.directory("metadata"), environment, progress, workers)
     why = trace([asked.requirement for asked in inputs.asked], metadata, pins.target)
+    yanked = read_yanked(resolved, environment, workers) if ask_yanked else {}
     wheels = tuple(
         LockedWheel(
             name=wheel.name,
@@ -98,6 +102,7 @@ def lock_project(
             chain=why.chains.get(wheel.name, ()),
             depends_on=why.depends_on[wheel.name],
             direct=len(why.chains.get(wheel.name, ())) == 1,
+            yanked=yanked.get(wheel.name),
         )
         for wheel in resolved
     )
@@ -148,7 +153,15 @@ def is_current(lock: LockFile, spec: Spec, base: BaseDefinition) -> tuple[bool, 
 def as_evidence(lock: LockFile) -> Lock:
     """The lock as policies see it."""
     packages = (
-        LockedPackage(wheel.name, wheel.version, wheel.sha256, wheel.url, wheel.index, wheel.upload_time)
+        LockedPackage(
+            name=wheel.name,
+            version=wheel.version,
+            sha256=wheel.sha256,
+            url=wheel.url,
+            index=wheel.index,
+            upload_time=wheel.upload_time,
+            yanked=wheel.yanked,
+        )
         for wheel in lock.wheels
     )
     return Lock(lock.digest, tuple(packages))

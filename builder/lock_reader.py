@@ -77,6 +77,7 @@ class _PackageTool(_Table):
     licence: str | None = None
     direct: bool = False
     chain: list[str] = []
+    yanked: bool | None = None
 
 
 def read_lock(path: Path) -> LockFile:
@@ -228,6 +229,7 @@ class _Reader:
             chain=tuple(tool.chain),
             depends_on=tuple(str(item.get("name")) for item in package.dependencies or ()),
             direct=tool.direct,
+            yanked=tool.yanked,
         )
 
     def _fitting(self, index: int, name: str, wheels: Sequence[PackageWheel], target: Target) -> PackageWheel:

@@ -86,6 +86,8 @@ def _package_tool(wheel: LockedWheel) -> Table:
         table.add("direct", tomlkit.boolean("true"))
     if wheel.chain:
         table.add("chain", _strings(wheel.chain))
+    if wheel.yanked is not None:
+        table.add("yanked", tomlkit.boolean(str(wheel.yanked).lower()))
     return table
 
 

@@ -30,7 +30,8 @@ class LockedWheel:
 
     `licence` is an SPDX expression where that could be told. `chain` leads from a requirement to this
     package, both included, and is empty where nothing in the lock asks for it. `depends_on` are names.
-    `direct` says that the user asked for it. `size` is in bytes.
+    `direct` says that the user asked for it. `size` is in bytes. `yanked` is whether its index had withdrawn
+    it when it was locked; None where nobody asked.
     """
 
     name: str
@@ -45,6 +46,7 @@ class LockedWheel:
     chain: tuple[str, ...]
     depends_on: tuple[str, ...]
     direct: bool
+    yanked: bool | None = None
 
     @property
     def purl(self) -> str:

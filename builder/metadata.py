@@ -73,7 +73,7 @@ def read_metadata(
     an address cannot be read and BuilderError when what is there is not the wheel it should be.
     """
     with (
-        _client(environment) as client,
+        index_client(environment) as client,
         ThreadPoolExecutor(workers) as pool,
         progress.bytes("metadata", None) as advance,
     ):
@@ -87,7 +87,8 @@ def read_metadata(
     return {wheel.name: _parsed(wheel, kept) for wheel, kept in zip(wheels, found, strict=True)}
 
 
-def _client(environment: Mapping[str, str]) -> httpx.Client:
+def index_client(environment: Mapping[str, str]) -> httpx.Client:
+    """A client for package indexes, with the credentials that `environment` gives for them."""
     verify = ssl.create_default_context() if has_system_certificates() else True
     return httpx.Client(
         auth=IndexAuth(environment),

@@ -34,7 +34,7 @@ from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
 from compliance.policy.decision import Decision
 from compliance.policy.evaluate import evaluate
-from compliance.policy.releases import release_limits
+from compliance.policy.releases import asks_yanked, release_limits
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ def settle_lock(project: Project, workshop: Workshop, *, upgrade: bool = False, 
         if current:
             return lock
         workshop.progress.step(reason)
+    subject = Subject(project.spec.image, project.spec.stage)
     return lock_project(
         project.spec,
         project.spec_path,
@@ -100,7 +101,8 @@ def settle_lock(project: Project, workshop: Workshop, *, upgrade: bool = False, 
         workshop.progress,
         now=workshop.now,
         upgrade=upgrade,
-        releases=release_limits(workshop.policies, Subject(project.spec.image, project.spec.stage), workshop.now),
+        releases=release_limits(workshop.policies, subject, workshop.now),
+        ask_yanked=asks_yanked(workshop.policies, subject),
         workers=workshop.settings.workers,
     )
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from compliance.evidence import Subject
 from compliance.policy.canonical import in_utc
 from compliance.policy.checks.cooldown import CooldownParameters
+from compliance.policy.checks.yanked import YankedParameters
 from compliance.policy.decision import Effect
 from compliance.policy.model import PolicySet
 from compliance.policy.pattern import package_pattern
@@ -42,6 +43,12 @@ def release_limits(policies: PolicySet, subject: Subject, at: datetime) -> Relea
     ]
     limits = {name: moment - timedelta(days=_days(rules, exempt, name)) for name in sorted(set().union(*exempt))}
     return ReleaseLimits(moment - timedelta(days=max(one.days for one in rules)), limits)
+
+
+def asks_yanked(policies: PolicySet, subject: Subject) -> bool:
+    """Whether a rule for the subject looks at what indexes have withdrawn."""
+    rules = (rule for policy in policies.for_subject(subject) for rule in policy.rules)
+    return any(isinstance(rule.parameters, YankedParameters) for rule in rules)
 
 
 def _days(rules: list[CooldownParameters], exempt: list[set[str]], name: str) -> int:

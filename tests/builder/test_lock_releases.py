@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.cache import Cache
-from builder.lock import as_evidence, lock_project
+from builder.lock import as_evidence, lock_project, read_lock
 from builder.lockfile import LockFile
 from builder.progress import Quiet
 from builder.spec import read_spec
@@ -35,7 +35,9 @@ def index(tmp_path: Path) -> Iterator[Index]:
         yield running
 
 
-def lock(root: Path, index: Index, requirements: str, releases: ReleaseLimits | None = None) -> LockFile:
+def lock(
+    root: Path, index: Index, requirements: str, releases: ReleaseLimits | None = None, *, ask_yanked: bool = False
+) -> LockFile:
     directory = root / "project"
     directory.mkdir(exist_ok=True)
     spec = directory / "mlbuild.yaml"
@@ -49,6 +51,7 @@ def lock(root: Path, index: Index, requirements: str, releases: ReleaseLimits | 
         Quiet(),
         now=NOW,
         releases=releases,
+        ask_yanked=ask_yanked,
         environment={
             "PATH": os.environ["PATH"],
             "HOME": str(root),
@@ -87,3 +90,21 @@ def test_upload_times_are_evidence(tmp_path: Path, index: Index) -> None:
     (package,) = as_evidence(lock(tmp_path, index, "tools\n")).packages
     assert package.upload_time == datetime(2026, 6, 8, tzinfo=UTC)
     assert type(package.upload_time) is datetime
+
+
+def yanked(found: LockFile) -> dict[str, bool | None]:
+    return {package.name: package.yanked for package in as_evidence(read_lock(found.path)).packages}
+
+
+def test_what_was_yanked_is_not_taken_unless_it_is_pinned_and_then_the_lock_says_so(
+    tmp_path: Path, index: Index
+) -> None:
+    index.yanked = {"tools-2.0-py3-none-any.whl": "breaks everything", "ours-1.0-py3-none-any.whl": True}
+    assert versions(lock(tmp_path, index, "tools\n")) == {"tools": "1.0"}
+    pinned = lock(tmp_path, index, "tools==2.0\nours\n", ask_yanked=True)
+    assert versions(pinned) == {"ours": "2.0", "tools": "2.0"}
+    assert yanked(pinned) == {"ours": False, "tools": True}
+
+
+def test_where_nobody_asked_the_lock_does_not_say(tmp_path: Path, index: Index) -> None:
+    assert yanked(lock(tmp_path, index, "tools\n")) == {"tools": None}
