@@ -14,6 +14,7 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from builder.foreign_locks import UV_LOCK
 from builder.imports import Imports, Source, find_imports, read_sources
 from builder.requirements import read_inputs
 from builder.spec import SPEC_NAME, Spec
@@ -24,6 +25,7 @@ DEFAULT_BASE: Final = "python3.11-slim"
 PORT: Final = 8080
 
 _NOT_FOR_IMAGES: Final = re.compile(r"(dev|test|tests|testing|doc|docs|lint|ci|build)")
+_ENVIRONMENTS: Final = ("environment.yml", "environment.yaml")
 _NOT_A_WORD: Final = re.compile(r"[^a-z0-9]+")
 _MODEL_SUFFIXES: Final = (
     *(".skops", ".onnx", ".safetensors", ".gguf", ".ubj", ".keras", ".h5"),
@@ -130,8 +132,15 @@ def _requirement_files(directory: Path, notes: list[str]) -> list[str]:
         notes.append(f"left out, since an image does not need them: {', '.join(left)}")
     if _has_dependencies(directory / "pyproject.toml", notes):
         if not files:
-            return ["pyproject.toml"]
-        notes.append(f"pyproject.toml lists dependencies too; the spec goes by {', '.join(files)}")
+            files = [UV_LOCK if (directory / UV_LOCK).is_file() else "pyproject.toml"]
+        else:
+            notes.append(f"pyproject.toml lists dependencies too; the spec goes by {', '.join(files)}")
+    environment = next((name for name in _ENVIRONMENTS if (directory / name).is_file()), None)
+    if environment is not None and files:
+        notes.append(f"{environment} lists dependencies too; the spec goes by {', '.join(files)}")
+    elif environment is not None:
+        notes.append(f"{environment}: its pip part is what counts; packages of conda cannot go into an image")
+        files = [environment]
     return files
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from packaging.utils import canonicalize_name
+
 _RENAMED: Final = {
     "Bio": "biopython",
     "Crypto": "pycryptodome",
@@ -156,6 +158,12 @@ _SAME_NAME: Final = frozenset(
         "xgboost",
     }
 )
+
+
+def is_well_known(distribution: str) -> bool:
+    """Whether a distribution is one of those that are known here, however its name is spelled."""
+    known = {*_SAME_NAME, *_RENAMED.values(), *_RENAMED_PARTS.values()}
+    return canonicalize_name(distribution) in {canonicalize_name(name) for name in known}
 
 
 def distribution_of(module: str) -> str | None:

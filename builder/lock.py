@@ -28,11 +28,12 @@ from builder.uv import Question, Uv
 from builder.yanked import read_yanked
 from compliance.bases import BaseDefinition
 from compliance.document import read_document
-from compliance.errors import InvalidInput
+from compliance.errors import InvalidInput, Location
 from compliance.evidence import Lock, LockedPackage
 from compliance.inventory import Ecosystem, Origin, Package
 from compliance.oci.digest import Digest
 from compliance.policy.releases import ReleaseLimits
+from compliance.toml_document import parse_toml_document
 
 __all__ = [
     "LOCK_NAME",
@@ -76,14 +77,17 @@ def lock_project(
     progress.step(f"resolving {len(pins.requirements)} requirements for Python {pins.target.python}")
     question = Question(
         spec_path=spec_path.absolute(),
-        files=tuple((spec_path.parent / name).absolute() for name in spec.requirements or ()),
-        dependencies=spec.dependencies or (),
+        files=tuple(path.absolute() for path in inputs.files),
+        dependencies=inputs.lines,
         target=pins.target,
         pinned=pinned,
         upgrade=upgrade,
         releases=releases,
+        limits=tuple(pin.requirement for followed in inputs.locks for pin in followed.pins if pin.foreign is None),
     )
     resolved = Uv.find(environment).resolve(question)
+    for followed in inputs.locks:
+        followed.check(resolved, alone=len(spec.requirements or ()) == 1 and not spec.dependencies)
     progress.step(f"reading what {len(resolved)} wheels say of themselves")
     metadata = read_metadata(resolved, cache.directory("metadata"), environment, progress, workers)
     why = trace([asked.requirement for asked in inputs.asked], metadata, pins.target)
@@ -140,6 +144,7 @@ def is_current(lock: LockFile, spec: Spec, base: BaseDefinition) -> tuple[bool, 
         ("requirements", now.requirements, then.requirements),
         ("constraints", now.constraints, then.constraints),
         ("index options", now.options, then.options),
+        ("locks to follow", now.locks, then.locks),
         ("Debian packages", now.system, then.system),
         ("models", now.models, then.models),
     ):
@@ -190,6 +195,7 @@ def inventory_packages(lock: LockFile, layer_of: Mapping[str, Digest] | None = N
 
 
 def _pins(spec: Spec, inputs: Inputs, base: BaseDefinition) -> Pins:
+    _check_python(inputs, base)
     return Pins(
         base.name,
         base.digest,
@@ -199,7 +205,21 @@ def _pins(spec: Spec, inputs: Inputs, base: BaseDefinition) -> Pins:
         inputs.options,
         tuple(sorted(spec.system)),
         asked(spec.models),
+        inputs.locked,
     )
+
+
+def _check_python(inputs: Inputs, base: BaseDefinition) -> None:
+    """Raise InvalidInput where a file wants another Python than the base has."""
+    minimal = f"python{base.python}-minimal"
+    installed = next((one.version for one in base.packages if one.name == minimal), base.python).partition("-")[0]
+    for wanted, at in inputs.pythons:
+        if not wanted.contains(installed, prereleases=True):
+            raise InvalidInput(
+                f"wants Python {wanted}, and the base {base.name} has {installed}",
+                at=at,
+                remedy="Name another base (`mlbuild base list` shows them), or let this file allow that Python.",
+            )
 
 
 def _same_system(before: LockFile | None, pins: Pins) -> LockedSystem | None:
@@ -223,5 +243,20 @@ def _pinned(path: Path, progress: Progress) -> tuple[bytes, LockFile] | tuple[No
     try:
         return raw, parse_lock(raw, path)
     except InvalidInput as error:
+        _refuse_other_tools(raw, path)
         progress.step(f"{error.message}; so every version is chosen anew")
         return None, None
+
+
+def _refuse_other_tools(raw: bytes, path: Path) -> None:
+    """Raise InvalidInput when the lock there is was written by another tool: it is not ours to replace."""
+    try:
+        author = parse_toml_document(raw, path).data.get("created-by", "mlbuild")
+    except InvalidInput:
+        return
+    if author != "mlbuild":
+        raise InvalidInput(
+            f"was written by {author}, and would be replaced",
+            at=Location(path),
+            remedy=f"Move it, for example to locked/{LOCK_NAME}; to follow it, name that under `requirements`.",
+        )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn, TypeVar
 
 from packaging.pylock import Package as PylockPackage
-from packaging.pylock import PackageWheel, Pylock, PylockUnsupportedVersionError, PylockValidationError
+from packaging.pylock import PackageWheel, Pylock, PylockValidationError
 from packaging.utils import InvalidWheelFilename
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from builder.indexes import is_remote, without_credentials
 from builder.lockfile import FORMAT, LockedModel, LockedSystem, LockedWheel, LockFile, Pins
 from builder.models.asked import Model, asked
+from builder.pylock import SHA256, parse_pylock
 from builder.target import Target
 from builder.wheels import best_wheel
 from compliance.base_files import LockedDeb, PackageName
@@ -24,9 +24,6 @@ from compliance.oci.digest import Digest
 from compliance.toml_document import parse_toml_document
 
 RELOCK: Final = "Run `mlbuild lock`; it writes the file anew and keeps the versions that it can."
-
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_STEP: Final = re.compile(r"(?P<key>[^.\[\]]+)|\[(?P<index>[0-9]+)\]")
 
 
 class _Table(BaseModel):
@@ -66,6 +63,7 @@ class _Tool(_Table):
     requirements: list[str]
     constraints: list[str] = []
     options: list[str] = []
+    locks: list[str] = []
     base: _Base
     system: _System | None = None
     models: list[_Model] = []
@@ -126,22 +124,9 @@ class _Reader:
     def _standard(self) -> Pylock:
         """The file as PEP 751 sees it."""
         try:
-            return Pylock.from_dict(self._document.data)
-        except PylockUnsupportedVersionError as error:
-            self._fail(f"{error.message}: this version of mlbuild knows 1.0", "lock-version", cause=error)
-        except PylockValidationError as error:
-            at = tuple(
-                step["key"] if step["key"] else int(step["index"]) for step in _STEP.finditer(error.context or "")
-            )
-            owner = self._package_at(at)
-            where = error.context or "the file"
-            self._fail(f"{error.message} ({where}{owner})", *at, cause=error)
-
-    def _package_at(self, at: Sequence[Key]) -> str:
-        if len(at) < 2 or at[0] != "packages" or not isinstance(at[1], int):
-            return ""
-        name = self._document.data["packages"][at[1]].get("name")
-        return f", package {name}" if isinstance(name, str) else ""
+            return parse_pylock(self._document)
+        except InvalidInput as error:
+            raise InvalidInput(error.message, remedy=RELOCK) from error
 
     def _tool(self) -> _Tool:
         tool = self._document.data.get("tool", {}).get("mlbuild")
@@ -171,6 +156,7 @@ class _Reader:
             tuple(tool.options),
             tuple(tool.system.packages) if tool.system is not None else (),
             asked(tool.models),
+            tuple(tool.locks),
         )
         if pins.digest != tool.inputs:
             self._fail(
@@ -254,7 +240,7 @@ class _Reader:
         for url in (wheel.url, package.index or ""):
             if without_credentials(url) != url:
                 self._fail(f"the address of {package.name} holds a user name or password", *at)
-        if not _SHA256.fullmatch(wheel.hashes.get("sha256", "")):
+        if not SHA256.fullmatch(wheel.hashes.get("sha256", "")):
             self._fail(f"{wheel.filename} has no sha256 hash of 64 lower-case hexadecimal digits", *at)
 
     def _check_names(self, wheels: Sequence[LockedWheel]) -> None:

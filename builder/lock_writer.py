@@ -103,6 +103,7 @@ def _tool(pins: Pins, wheels: Sequence[LockedWheel]) -> Table:
         ("requirements", pins.requirements),
         ("constraints", pins.constraints),
         ("options", pins.options),
+        ("locks", pins.locks),
     ):
         if texts or key == "requirements":
             table.add(key, _lines([tomlkit.string(text) for text in texts]))

@@ -65,6 +65,7 @@ class Pins:
     options: tuple[str, ...] = ()
     system: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    locks: tuple[str, ...] = ()
 
     @property
     def digest(self) -> Digest:
@@ -79,7 +80,7 @@ class Pins:
             list(self.constraints),
             list(self.options),
         ]
-        further = {"system": self.system, "models": self.models}
+        further = {"system": self.system, "models": self.models, "locks": self.locks}
         asked = {name: list(texts) for name, texts in further.items() if texts}
         return Digest.of(json.dumps([*parts, asked] if asked else parts, separators=(",", ":")).encode())
 

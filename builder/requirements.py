@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from builder.conda import read_environment
+from builder.foreign_locks import UV_LOCK, ForeignLock, read_pylock, read_uv_lock
 from builder.indexes import without_credentials
 from builder.spec import Spec
 from compliance.errors import InvalidInput, Location
@@ -54,16 +57,29 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that a project asks for. `options` are the index options of its files, without credentials."""
+    """All that a project asks for. `options` are the index options of its files, without credentials.
+
+    uv reads `files` itself and is told `lines`, requirements and options as written; it follows `locks`.
+    `pythons` are the versions of Python that are wanted.
+    """
 
     asked: tuple[Asked, ...]
     constraints: tuple[Asked, ...] = ()
     options: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    lines: tuple[str, ...] = ()
+    locks: tuple[ForeignLock, ...] = ()
+    pythons: tuple[tuple[SpecifierSet, Location], ...] = ()
 
     @property
     def requirements(self) -> tuple[str, ...]:
         """The canonical requirements, sorted, each once: what the lock records."""
         return tuple(sorted({asked.text for asked in self.asked}))
+
+    @property
+    def locked(self) -> tuple[str, ...]:
+        """The locks to follow, as they are now: name and digest."""
+        return tuple(sorted(f"{lock.path.name} {lock.digest}" for lock in self.locks))
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -86,14 +102,18 @@ def read_inputs(spec: Spec, spec_path: Path) -> Inputs:
     """Everything the spec asks for. Raises InvalidInput, with file and line, for what cannot be locked."""
     reader = _Reader()
     for name in spec.requirements or ():
-        path = spec_path.parent / name
-        if path.name == "pyproject.toml":
-            reader.read_project(path)
-        else:
-            reader.read_file(path, constraint=False)
+        reader.read(spec_path.parent / name)
     for text in spec.dependencies or ():
         reader.take(text, Location(spec_path), constraint=False)
-    return Inputs(tuple(reader.asked), tuple(reader.constraints), tuple(sorted(set(reader.options))))
+    return Inputs(
+        tuple(reader.asked),
+        tuple(reader.constraints),
+        tuple(sorted(set(reader.options))),
+        tuple(reader.files),
+        (*reader.lines, *(spec.dependencies or ())),
+        tuple(reader.locks),
+        tuple(reader.pythons),
+    )
 
 
 class _Reader:
@@ -103,7 +123,46 @@ class _Reader:
         self.asked: list[Asked] = []
         self.constraints: list[Asked] = []
         self.options: list[str] = []
+        self.files: list[Path] = []
+        self.lines: list[str] = []
+        self.locks: list[ForeignLock] = []
+        self.pythons: list[tuple[SpecifierSet, Location]] = []
         self._seen: set[tuple[Path, bool]] = set()
+
+    def read(self, path: Path) -> None:
+        """Read a file that the spec names, by what its name says that it is."""
+        if path.name == "pyproject.toml":
+            self.read_project(path)
+            self.files.append(path)
+        elif path.name == UV_LOCK:
+            lock, before = self._follow(read_uv_lock(path)), len(self.asked)
+            self.read_project(path.with_name("pyproject.toml"))
+            for asked in self.asked[before:]:
+                lock.check_asked(asked.requirement, asked.at)
+            self.files.append(path.with_name("pyproject.toml"))
+        elif path.suffix == ".toml":
+            lock = self._follow(read_pylock(path))
+            self.lines += [pin.requirement for pin in lock.pins]
+            self.asked += [Asked(Requirement(pin.requirement), pin.at) for pin in lock.pins]
+        elif path.suffix in {".yaml", ".yml"}:
+            self._read_environment(path)
+        else:
+            self.read_file(path, constraint=False)
+            self.files.append(path)
+
+    def _follow(self, lock: ForeignLock) -> ForeignLock:
+        self.locks.append(lock)
+        if lock.python is not None:
+            self.pythons.append((lock.python, Location(lock.path)))
+        return lock
+
+    def _read_environment(self, path: Path) -> None:
+        environment = read_environment(path)
+        if environment.python is not None:
+            self.pythons.append(environment.python)
+        for line, at in environment.lines:
+            self._line(line.strip(), path, at, constraint=False)
+            self.lines.append(_from_anywhere(line.strip(), path.parent))
 
     def read_project(self, path: Path) -> None:
         text = _text_of(path)
@@ -129,11 +188,13 @@ class _Reader:
             return
         self._seen.add((path.resolve(), constraint))
         for number, line in _logical_lines(_text_of(path)):
-            at = Location(path, number)
-            if line.startswith("-"):
-                self._option(line, path, at, constraint)
-            else:
-                self.take(_PER_REQUIREMENT_OPTIONS.sub("", line), at, constraint=constraint)
+            self._line(line, path, Location(path, number), constraint=constraint)
+
+    def _line(self, line: str, path: Path, at: Location, *, constraint: bool) -> None:
+        if line.startswith("-"):
+            self._option(line, path, at, constraint)
+        else:
+            self.take(_PER_REQUIREMENT_OPTIONS.sub("", line), at, constraint=constraint)
 
     def take(self, text: str, at: Location, *, constraint: bool) -> None:
         if _LOOKS_LOCAL.match(text) and " @ " not in text:
@@ -176,6 +237,15 @@ class _Reader:
             )
         elif name not in _IGNORED_OPTIONS:
             raise InvalidInput(f"unknown option {line.split()[0]!r}", at=at, remedy="Remove the line.")
+
+
+def _from_anywhere(line: str, folder: Path) -> str:
+    """A line as it means the same from any folder: what `-r` and `-c` name is below `folder`."""
+    match = _OPTION.fullmatch(line) if line.startswith("-") else None
+    name = _LONG.get(match["name"], match["name"]) if match else ""
+    if match is None or name not in {"--requirement", "--constraint"}:
+        return line
+    return f"{name} {(folder / match['value'].strip()).absolute()}"
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:

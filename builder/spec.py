@@ -34,7 +34,10 @@ _DEBIAN_PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+")  # Debian policy 5.
 _PORT: Final = re.compile(r"(?P<number>[0-9]{1,5})(?:/(?P<protocol>tcp|udp|sctp))?")
 _LIBRARY: Final = re.compile(r"[A-Za-z0-9._+-]+\.so(?:\.[A-Za-z0-9._+-]+)?")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
-_REQUIREMENT_FILES: Final = (".txt", ".in", ".toml")
+_REQUIREMENT_FILES: Final = (".txt", ".in")
+_REQUIREMENT_NAMES: Final = re.compile(
+    r"pyproject\.toml|uv\.lock|pylock(\.[^.]+)?\.toml|[^/]*environment[^/]*\.ya?ml"
+)
 
 
 def _repository(text: str) -> str:
@@ -91,10 +94,16 @@ def _pattern(text: str) -> str:
 def _requirement_file(text: str) -> str:
     if not text or text.startswith("/") or "\0" in text or "\\" in text or _DRIVE.match(text):
         raise ValueError(f"{text!r} is not a relative path: requirement files stand beside {SPEC_NAME}")
-    if not text.endswith(_REQUIREMENT_FILES):
-        raise ValueError(f"{text!r} is neither a requirements .txt or .in file nor a pyproject.toml")
-    if text.endswith(".toml") and PurePosixPath(text).name != "pyproject.toml":
-        raise ValueError(f"{text!r} is not a pyproject.toml; other TOML files hold no requirements")
+    name = PurePosixPath(text).name
+    if not (name.endswith(_REQUIREMENT_FILES) or _REQUIREMENT_NAMES.fullmatch(name)):
+        raise ValueError(
+            f"{text!r} is none of: a requirements .txt or .in file, pyproject.toml, uv.lock, pylock.toml, "
+            "environment.yml"
+        )
+    if text == "pylock.toml":
+        raise ValueError(
+            "pylock.toml beside the spec is mlbuild's own: move yours, for example to locked/pylock.toml"
+        )
     return text
 
 
@@ -191,7 +200,8 @@ class Spec(_Part):
         default=None, description="What the image is for; policies choose by it, for example serving or training."
     )
     requirements: tuple[Annotated[str, AfterValidator(_requirement_file)], ...] | None = Field(
-        default=None, description="Requirement files: requirements*.txt or pyproject.toml."
+        default=None,
+        description="Files: requirements*.txt, pyproject.toml, uv.lock, pylock.toml in a folder, environment.yml.",
     )
     dependencies: tuple[Annotated[str, AfterValidator(_requirement)], ...] | None = Field(
         default=None, description="Requirements written here, instead of or beside files; [] for none."

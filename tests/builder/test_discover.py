@@ -54,6 +54,25 @@ def test_pyproject_is_used_where_it_is_all_there_is(project: Path) -> None:
     assert any("pyproject.toml lists dependencies too" in note for note in discover(project).notes)
 
 
+def test_a_uv_lock_is_followed(project: Path) -> None:
+    (project / "pyproject.toml").write_text('[project]\nname = "x"\ndependencies = ["numpy"]\n')
+    (project / "uv.lock").write_text(
+        'version = 1\n[[package]]\nname = "x"\nversion = "1"\nsource = { virtual = "." }\n'
+        '[package.metadata]\nrequires-dist = [{ name = "numpy" }]\n'
+    )
+    assert _spec(project).requirements == ("uv.lock",)
+
+
+def test_an_environment_of_conda_is_read_where_it_is_all_there_is(project: Path) -> None:
+    (project / "environment.yml").write_text("dependencies:\n  - pandas\n  - pip: [numpy]\n")
+    assert _spec(project).requirements == ("environment.yml",)
+    notes = " ".join(discover(project).notes)
+    assert "pandas is for conda, and images are made of wheels: put `pandas` under pip" in notes
+    (project / "requirements.txt").write_text("numpy\n")
+    assert _spec(project).requirements == ("requirements.txt",)
+    assert any("environment.yml lists dependencies too" in note for note in discover(project).notes)
+
+
 def test_a_pyproject_without_dependencies_says_nothing(project: Path) -> None:
     (project / "pyproject.toml").write_text("[tool.ruff]\n")
     assert _spec(project).requirements is None

@@ -244,3 +244,10 @@ def test_the_public_index(tmp_path: Path, base: BaseDefinition) -> None:
     assert names["uvloop"].chain == ("uvicorn", "uvloop")
     assert names["starlette"].licence == "BSD-3-Clause"
     assert all(wheel.size and wheel.upload_time and wheel.chain for wheel in lock.wheels)
+
+
+def test_a_lock_of_another_tool_is_not_replaced(workplace: Workplace) -> None:
+    path = workplace.directory / "pylock.toml"
+    path.write_text('lock-version = "1.0"\ncreated-by = "other"\npackages = []\n')
+    with pytest.raises(InvalidInput, match=r"pylock\.toml: was written by other, and would be replaced"):
+        workplace.lock("tools\n")
