@@ -19,6 +19,9 @@ _LIBC: Final = re.compile(r"(?:[0-9]+:)?(?P<major>[0-9]+)\.(?P<minor>[0-9]+)")
 _PLATFORM: Final = re.compile(r"(?P<machine>x86_64|aarch64)-manylinux_(?P<major>[0-9]+)_(?P<minor>[0-9]+)")
 _PYTHON: Final = re.compile(r"3\.[0-9]+")
 _OLDEST_GLIBC: Final = {"x86_64": 5, "aarch64": 17}
+_KNOWN_TO_UV: Final = (17, 28, *range(31, 41))
+"""The minor versions of glibc 2 that uv has a platform for. That of Debian 13, 2.41, is not among them."""
+
 _LEGACY_TAGS: Final = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
 
@@ -53,8 +56,14 @@ class Target:
 
     @property
     def platform(self) -> str:
-        """As uv names it: `x86_64-manylinux_2_36`."""
+        """As locks name it: `x86_64-manylinux_2_36`."""
         return f"{self.machine}-manylinux_2_{self.glibc}"
+
+    @property
+    def uv_platform(self) -> str:
+        """The newest platform known to uv that is no newer. Which wheel is taken is decided by `tags`."""
+        glibc = max((minor for minor in _KNOWN_TO_UV if minor <= self.glibc), default=_KNOWN_TO_UV[0])
+        return f"{self.machine}-manylinux_2_{glibc}"
 
     @property
     def markers(self) -> Environment:

@@ -50,10 +50,7 @@ class ResolvedWheel:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What uv is asked: requirement files, requirements of our own, for whom, and what was pinned before.
-
-    `limits` are constraints: they ask for nothing, but hold for whatever is taken.
-    """
+    """What uv is asked: requirement files, requirements of our own, for whom, and what was pinned before."""
 
     spec_path: Path
     files: tuple[Path, ...]
@@ -62,7 +59,6 @@ class Question:
     pinned: bytes | None = None
     upgrade: bool = False
     releases: ReleaseLimits | None = None
-    limits: tuple[str, ...] = ()
 
 
 class Uv:
@@ -95,10 +91,8 @@ class Uv:
             output = Path(directory) / "pylock.toml"
             if question.pinned is not None:
                 output.write_bytes(question.pinned)
-            limits = Path(directory) / "limits.txt"
-            limits.write_text("".join(f"{line}\n" for line in question.limits))
-            options = ["--constraints", str(limits), *(["--upgrade"] if question.upgrade else [])]
-            self._compile(question, ["--format", "pylock.toml", "--output-file", str(output), *options])
+            upgrade = ["--upgrade"] if question.upgrade else []
+            self._compile(question, ["--format", "pylock.toml", "--output-file", str(output), *upgrade])
             raw = output.read_bytes()
             lock = Pylock.from_dict(parse_toml_document(raw, output).data)
             pins = Path(directory) / "pins.txt"

@@ -1,14 +1,16 @@
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uv
 from packaging.pylock import PackageWheel
 from packaging.tags import Tag
 
 from builder.errors import BuilderError
 from builder.target import Target
 from builder.wheels import best_wheel
-from compliance.bases import find_base, read_bases
+from compliance.bases import BaseDefinition, find_base, read_bases
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Target("3.11", "x86_64", 36)
@@ -22,6 +24,20 @@ def test_of_the_curated_base() -> None:
     base = find_base(read_bases(ROOT / "base-images"), "python3.11-slim", "amd64")
     assert Target.of(base) == TARGET
     assert TARGET.platform == "x86_64-manylinux_2_36"
+
+
+@pytest.mark.parametrize(
+    "base", read_bases(ROOT / "base-images"), ids=lambda base: f"{base.name}-{base.architecture}"
+)
+def test_uv_resolves_for_every_curated_base(base: BaseDefinition) -> None:
+    platform = Target.of(base).uv_platform
+    command = [uv.find_uv_bin(), "pip", "compile", "--offline", "--quiet", "--python-platform", platform, "-"]
+    subprocess.run(command, input=b"", check=True)
+
+
+@pytest.mark.parametrize(("glibc", "asked"), [(36, 36), (30, 28), (40, 40), (41, 40), (5, 17)])
+def test_uv_is_asked_for_the_newest_platform_it_knows(glibc: int, asked: int) -> None:
+    assert Target("3.13", "aarch64", glibc).uv_platform == f"aarch64-manylinux_2_{asked}"
 
 
 def test_a_base_that_no_wheel_is_for() -> None:
