@@ -50,7 +50,10 @@ class ResolvedWheel:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What uv is asked: requirement files, requirements of our own, for whom, and what was pinned before."""
+    """What uv is asked: requirement files, requirements of our own, for whom, and what was pinned before.
+
+    `limits` are constraints: they ask for nothing, but hold for whatever is taken.
+    """
 
     spec_path: Path
     files: tuple[Path, ...]
@@ -59,6 +62,7 @@ class Question:
     pinned: bytes | None = None
     upgrade: bool = False
     releases: ReleaseLimits | None = None
+    limits: tuple[str, ...] = ()
 
 
 class Uv:
@@ -91,8 +95,10 @@ class Uv:
             output = Path(directory) / "pylock.toml"
             if question.pinned is not None:
                 output.write_bytes(question.pinned)
-            upgrade = ["--upgrade"] if question.upgrade else []
-            self._compile(question, ["--format", "pylock.toml", "--output-file", str(output), *upgrade])
+            limits = Path(directory) / "limits.txt"
+            limits.write_text("".join(f"{line}\n" for line in question.limits))
+            options = ["--constraints", str(limits), *(["--upgrade"] if question.upgrade else [])]
+            self._compile(question, ["--format", "pylock.toml", "--output-file", str(output), *options])
             raw = output.read_bytes()
             lock = Pylock.from_dict(parse_toml_document(raw, output).data)
             pins = Path(directory) / "pins.txt"
