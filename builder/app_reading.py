@@ -1,4 +1,4 @@
-"""What is in a project's own files that a policy may ask about: secrets and models."""
+"""What is in a project's own files, and in what its steps left, that policies ask about: secrets and models."""
 
 from __future__ import annotations
 
@@ -19,39 +19,42 @@ from compliance.scan.trivy import Trivy
 
 @dataclass(frozen=True, slots=True)
 class AppReading:
-    """Secrets and model files in the layer of the project's own files."""
+    """Secrets and model files in the layers that are the project's own."""
 
     secrets: tuple[Secret, ...] = ()
     models: tuple[ModelFile, ...] | Absent = ()
 
 
-def read_app(layer: ImageLayer | None, declared: ReadModels, trivy: Trivy, scratch: Path) -> AppReading:
-    """Read the project's layer, as an image of that one layer written to `scratch`.
+def read_app(layers: tuple[ImageLayer, ...], declared: ReadModels, trivy: Trivy, scratch: Path) -> AppReading:
+    """Read the project's layers, as an image of these alone written to `scratch`.
 
-    The gate reads the very same layer, so both see the same. `declared` are the models in other layers.
+    The gate reads the very same layers, so both see the same. `declared` are the models in other layers.
     """
-    if layer is None:
+    if not layers:
         return AppReading(models=declared.with_those_of(()))
-    image = _as_image(layer, scratch)
+    image = _as_image(layers, scratch)
     reading = trivy.read_image(scratch, image, origin_of=lambda diff_id, path: Origin.APP)  # noqa: ARG005
-    return AppReading(reading.secrets, declared.with_those_of(models_of_app(layer, scratch)))
+    return AppReading(reading.secrets, declared.with_those_of(models_of_app(layers, scratch)))
 
 
 @cache
-def models_of_app(layer: ImageLayer | None, scratch: Path) -> tuple[ModelFile, ...]:
-    """The model files in the project's layer, by path."""
-    if layer is None:
+def models_of_app(layers: tuple[ImageLayer, ...], scratch: Path) -> tuple[ModelFile, ...]:
+    """The model files in the project's layers, by path."""
+    if not layers:
         return ()
-    image = _as_image(layer, scratch)
+    image = _as_image(layers, scratch)
     return find_models(Layout(scratch), image, lambda diff_id, path: Origin.APP)  # noqa: ARG005
 
 
-def _as_image(layer: ImageLayer, directory: Path) -> Digest:
-    """Write an image of this one layer to `directory`, and name its manifest."""
+def _as_image(layers: tuple[ImageLayer, ...], directory: Path) -> Digest:
+    """Write an image of these layers to `directory`, and name its manifest."""
     layout = Layout.create(directory)
-    layout.add_file(layer.path, layer.descriptor.digest)
-    config = ImageConfig(architecture="amd64", os="linux", rootfs=RootFs(diff_ids=(layer.diff_id,)))
-    manifest = Manifest(config=layout.write_bytes(config.to_json(), OCI_CONFIG), layers=(layer.descriptor,))
+    for layer in layers:
+        layout.add_file(layer.path, layer.descriptor.digest)
+    diff_ids = tuple(layer.diff_id for layer in layers)
+    config = ImageConfig(architecture="amd64", os="linux", rootfs=RootFs(diff_ids=diff_ids))
+    described = layout.write_bytes(config.to_json(), OCI_CONFIG)
+    manifest = Manifest(config=described, layers=tuple(layer.descriptor for layer in layers))
     image = layout.write_bytes(manifest.to_json(), OCI_MANIFEST)
     layout.write_index((image,))
     return image.digest

@@ -11,8 +11,10 @@ from builder.bases.build import config_of
 from builder.image import BuiltImage
 from builder.image_config import ImageSettings, runtime_config
 from builder.image_facts import image_layers, privileged_files
+from builder.inside.facts import build_facts
 from builder.layers.tar import LAYOUT_VERSION
 from builder.lock import LockFile, as_evidence, inventory_packages
+from builder.materials import lock_materials
 from builder.settings import Settings
 from builder.spec import Spec
 from builder.state import State
@@ -80,6 +82,8 @@ def sign_evidence(
         base_name=base.name,
         base=base.digest,
         lock=as_evidence(lock),
+        materials=lock_materials(lock, base),
+        build=build_facts(spec, lock, image),
     )
     state.write("sbom.cdx.json", sbom)
     return SignedEvidence(
@@ -123,7 +127,7 @@ def lock_evidence(
         provenance=_AFTER_BUILD,
         layers=_AFTER_BUILD,
         privileged=_AFTER_BUILD,
-        build=Build(),
+        build=build_facts(spec, lock),
     )
 
 

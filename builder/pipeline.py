@@ -12,8 +12,10 @@ from builder.cache import Cache, prune
 from builder.closure import check_closure
 from builder.evidence import SignedEvidence, image_evidence, lock_evidence, sign_evidence
 from builder.fetch import Artifact, arrived, fetching
-from builder.image import BuiltImage, app_layer, build_image
+from builder.image import BuiltImage, ImageLayer, app_layer, build_image
 from builder.image_config import ImageSettings
+from builder.inside.steps import left_by_steps
+from builder.inside.work import InsideWork
 from builder.layers.app import AppInput
 from builder.layers.inputs import Environment, WheelInput
 from builder.lock import LOCK_NAME, LockFile, is_current, lock_project, read_lock
@@ -174,6 +176,7 @@ def _build(project: Project, workshop: Workshop, lock: LockFile) -> BuiltProject
         environment=_environment(definition),
         system=system,
         models=models,
+        inside=InsideWork(project.spec, base, definition, _image_settings(project, lock), cache, progress),
     )
     listed = _models(project, workshop, lock, image)
     evidence = sign_evidence(
@@ -212,17 +215,28 @@ def _known_of_image(project: Project, workshop: Workshop, built: BuiltProject) -
 
 
 def _read_app(project: Project, workshop: Workshop, lock: LockFile, image: BuiltImage | None = None) -> AppReading:
-    layer = app_layer(project.app, workshop.cache, workshop.progress)
     layer_of = image.layer_of_model if image is not None else None
     declared = read_models(lock.models, project.root, workshop.cache, layer_of)
-    return read_app(layer, declared, workshop.trivy, project.state.directory / "app")
+    return read_app(
+        _own_layers(project, workshop, image), declared, workshop.trivy, project.state.directory / "app"
+    )
 
 
 def _models(project: Project, workshop: Workshop, lock: LockFile, image: BuiltImage) -> tuple[ModelFile, ...]:
     """Every model file of a built image, as its SBOM lists them."""
-    layer = app_layer(project.app, workshop.cache, workshop.progress)
     declared = read_models(lock.models, project.root, workshop.cache, image.layer_of_model)
-    return (*models_of_app(layer, project.state.directory / "app"), *declared.files)
+    own = models_of_app(_own_layers(project, workshop, image), project.state.directory / "app")
+    return (*own, *declared.files)
+
+
+def _own_layers(project: Project, workshop: Workshop, image: BuiltImage | None) -> tuple[ImageLayer, ...]:
+    """The layer of the project's files, and once there is an image those that its steps left."""
+    layer = app_layer(project.app, workshop.cache, workshop.progress)
+    own = {layer.diff_id} if layer is not None else set()
+    if image is None:
+        return (layer,) if layer is not None else ()
+    own |= {left.diff_id for left in left_by_steps(image.layers)}
+    return tuple(layer for layer in image.layers if layer.diff_id in own)
 
 
 def _image_settings(project: Project, lock: LockFile) -> ImageSettings:

@@ -133,7 +133,12 @@ def open_sandbox(
         layout = Layout.create(Path(scratch) / f"mlbuild-{uuid.uuid4().hex[:16]}")
         assemble(base, layers, settings, layout)
         source = f"oci:{layout.root.name}"
-        with Buildah().container(source, within=layout.root.parent, keep_image=False, proxy=network) as container:
+        with Buildah().container(
+            source,
+            within=layout.root.parent,
+            keep_image=False,
+            proxy=network,
+        ) as container:
             yield Sandbox(container)
 
 

@@ -29,6 +29,9 @@ from compliance.inventory import Origin
 _METADATA: Final = re.compile(r"(?:.*/)?(?P<name>[^/]+)\.(?:dist-info/METADATA|egg-info/PKG-INFO)")
 
 
+_BRIEF: Final = 72  # characters
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A command to run inside the image: words, no shell. `user` is the image's own where it is None."""
@@ -39,6 +42,12 @@ class Step:
 
     def __str__(self) -> str:
         return shlex.join(self.command)
+
+    @property
+    def brief(self) -> str:
+        """The command on one line, cut short."""
+        text = " ".join(str(self).split())
+        return text if len(text) <= _BRIEF else text[: _BRIEF - 1] + "…"
 
     def contents(self, number: int) -> str:
         """What the image's history says of the layer it leaves, as step `number` of the spec."""
@@ -79,7 +88,7 @@ def step_layers(
         stored = cache.layer(recipe)
         if stored is None:
             reach = "with network access" if step.network else "without network"
-            progress.step(f"Running step {number} in the image, {reach}: {step}")
+            progress.step(f"Running step {number} in the image, {reach}: {step.brief}")
             with _blaming(number, step):
                 stored = _run(step, recipe, base, layers, settings, cache)
         layers.append(_layer(step.contents(number), stored))
@@ -133,10 +142,10 @@ def _blaming(number: int, step: Step) -> Iterator[None]:
         if not step.network:
             remedy += " It had no network: write `network: true` in the step when it needs one."
         raise InvalidInput(
-            f"step {number}, {step}, ended with exit code {error.code}:\n{error.tail}", remedy=remedy
+            f"step {number}, {step.brief}, ended with exit code {error.code}:\n{error.tail}", remedy=remedy
         ) from error
     except BuilderError as error:
-        raise InvalidInput(f"step {number}, {step}: {error.message}", remedy=error.remedy) from error
+        raise InvalidInput(f"step {number}, {step.brief}: {error.message}", remedy=error.remedy) from error
 
 
 def _layer(contents: str, stored: StoredLayer) -> ImageLayer:
