@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -61,8 +62,10 @@ class Buildah:
         return identity
 
     def _quietly(self, *arguments: str, within: Path | None = None) -> str:
+        # buildah fails where DOCKER_CONFIG names a directory without a file; what is in it is an option.
+        environment = {name: value for name, value in os.environ.items() if name != "DOCKER_CONFIG"}
         try:
-            return str(self._buildah(*arguments, _cwd=str(within or Path.cwd()))).strip()
+            return str(self._buildah(*arguments, _cwd=str(within or Path.cwd()), _env=environment)).strip()
         except sh.ErrorReturnCode as error:
             raise Unavailable(
                 f"buildah {arguments[0]} failed: {_last_line(error.stderr)}",
