@@ -6,14 +6,13 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, Generic, TypeVar, cast
+from typing import BinaryIO, Final, TypeVar, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from builder.cache import Cache, StoredLayer
 from builder.elf import MAGIC, SharedObject, read_shared_object, seekable
@@ -25,75 +24,60 @@ from compliance.oci.layer import absolute, members, open_layer
 FORMAT: Final = 1
 """Of the records: those of another format are made again."""
 
+_KIND: Final = "elf"
 _IN_MEMORY: Final = 16 << 20
 
-RecordT = TypeVar("RecordT")
+RecordT = TypeVar("RecordT", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class WheelObjects:
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WheelObjects(_Record):
     """The shared objects of a wheel, by their path in it. `code`: some of its Python modules are not empty."""
 
     objects: tuple[SharedObject, ...]
     code: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LayerObjects:
+class LayerObjects(_Record):
     """The shared objects of a layer, by their path without leading `/`, and its links: path and target."""
 
     objects: tuple[SharedObject, ...]
     links: tuple[tuple[str, str], ...]
 
 
-_WHEEL: Final = TypeAdapter(WheelObjects)
-_LAYER: Final = TypeAdapter(LayerObjects)
-
-
 def objects_of_wheels(wheels: Sequence[WheelInput], cache: Cache, progress: Progress) -> list[WheelObjects]:
     """What is in each wheel, in their order. Raises BuilderError for a wheel that cannot be read."""
-    records = [_Record(cache, wheel.digest.hex, _WHEEL) for wheel in wheels]
-    found = [record.read() for record in records]
-    missing = [number for number, known in enumerate(found) if known is None]
+    missing = {wheel.sha256: wheel for wheel in wheels if _recall(wheel.sha256, WheelObjects, cache) is None}
     if missing:
         progress.step(f"Reading what the shared objects of {len(missing)} packages need")
+
+    def read(wheel: WheelInput) -> None:
+        cache.remember(_KIND, _name(wheel.sha256), _read_wheel(wheel))
+
     with ThreadPoolExecutor(os.cpu_count() or 1, "elf") as pool:
-        read = pool.map(lambda number: records[number].make(partial(_read_wheel, wheels[number])), missing)
-        for number, objects in zip(missing, read, strict=True):
-            found[number] = objects
-    return [objects for objects in found if objects is not None]
+        for _ in pool.map(read, missing.values()):
+            pass
+    return [_recall(wheel.sha256, WheelObjects, cache) or _read_wheel(wheel) for wheel in wheels]
 
 
 def objects_of_layer(layer: StoredLayer, cache: Cache) -> LayerObjects:
     """What is in a layer that is no wheel's. Raises InvalidInput for one that cannot be read."""
-    return _Record(cache, layer.diff_id.hex, _LAYER).make(partial(_read_layer, layer.path))
+    known = _recall(layer.diff_id.hex, LayerObjects, cache)
+    if known is None:
+        known = _read_layer(layer.path)
+        cache.remember(_KIND, _name(layer.diff_id.hex), known)
+    return known
 
 
-class _Record(Generic[RecordT]):
-    """A file of the cache that holds what was read from something of this digest."""
+def _recall(digest: str, form: type[RecordT], cache: Cache) -> RecordT | None:
+    return cache.recall(_KIND, _name(digest), form)
 
-    def __init__(self, cache: Cache, digest: str, form: TypeAdapter[RecordT]) -> None:
-        self._path = cache.directory("elf") / f"{digest}-{FORMAT}.json"
-        self._cache = cache
-        self._form = form
 
-    def read(self) -> RecordT | None:
-        try:
-            return self._form.validate_json(self._path.read_bytes())
-        except (FileNotFoundError, ValidationError):
-            return None
-
-    def make(self, read: Callable[[], RecordT]) -> RecordT:
-        known = self.read()
-        if known is not None:
-            return known
-        made = read()
-        with self._cache.fresh() as (stream, name):
-            stream.write(self._form.dump_json(made, exclude_defaults=True))
-            stream.flush()
-            name.chmod(0o644)
-            name.replace(self._path)
-        return made
+def _name(digest: str) -> str:
+    return f"{digest}-{FORMAT}"
 
 
 def _read_wheel(wheel: WheelInput) -> WheelObjects:
@@ -103,7 +87,7 @@ def _read_wheel(wheel: WheelInput) -> WheelObjects:
             name.endswith(".py") and member.file_size > 0 and ".dist-info/" not in name
             for name, member in archive.members.items()
         )
-    return WheelObjects(tuple(item for item in found if item is not None), code)
+    return WheelObjects(objects=tuple(item for item in found if item is not None), code=code)
 
 
 def _may_be_object(member: zipfile.ZipInfo) -> bool:
@@ -129,7 +113,7 @@ def _read_layer(path: Path) -> LayerObjects:
                 links.append((name.lstrip("/"), absolute(member.linkname)))
             elif content is not None and (found := _read_content(content, name.lstrip("/"))) is not None:
                 objects.append(found)
-    return LayerObjects(tuple(objects), tuple(links))
+    return LayerObjects(objects=tuple(objects), links=tuple(links))
 
 
 def _read_content(content: BinaryIO, path: str) -> SharedObject | None:
