@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Final
 
@@ -54,7 +54,8 @@ class Replay:
     """How evidence is judged again.
 
     `new` are the changed policies; `old` those to compare with, None for the stored decisions. Both judge
-    as of `at`, and where that changes nothing, as of every day up to `until`.
+    as of `at`, and where that changes nothing, as of the days up to `until`: those on which by a date in a
+    policy or waiver something begins or ends, and `until` itself; from these back to the first day.
     """
 
     new: PolicySet
@@ -79,7 +80,7 @@ class Replay:
 def last_announcement(policies: PolicySet, at: datetime) -> datetime:
     """The day on which the last announced rule begins to deny, or `at` when none is announced."""
     days = [rule.enforce_from for _, rule in policies.rules() if rule.enforce_from is not None]
-    moments = [datetime(day.year, day.month, day.day, tzinfo=in_utc(at).tzinfo) for day in days]
+    moments = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days]
     return max([in_utc(at), *moments])
 
 
@@ -93,18 +94,40 @@ def change_of(replay: Replay, evidence: Evidence, decision: Decision) -> Verdict
     before, after = _outcomes(replay, evidence, decision, start)
     if verdict_of(before) is not verdict_of(after):
         return _told(evidence, before, after, None)
+    calm = start
+    for moment in _turning_points(replay, evidence.subject, start):
+        if _differs(replay, evidence, decision, moment):
+            first = _first_day(replay, evidence, decision, calm, moment)
+            return _told(evidence, *_outcomes(replay, evidence, decision, first), first.date())
+        calm = moment
+    return None
+
+
+def _turning_points(replay: Replay, subject: Subject, start: datetime) -> list[datetime]:
+    """When something begins or ends for the subject by a date in a policy or waiver, up to and with `until`."""
     end = start if replay.until is None else in_utc(replay.until)
-    if end <= start or not _differs(replay, evidence, decision, end):
-        return None
-    calm, changed = 0, (end - start).days + 1
-    while changed - calm > 1:
-        middle = (calm + changed) // 2
-        if _differs(replay, evidence, decision, _day_after(start, middle, end)):
-            changed = middle
+    days: set[date] = set()
+    for policies in (replay.new, *((replay.old,) if replay.old is not None else ())):
+        days |= {rule.enforce_from for _, rule in policies.rules() if rule.enforce_from is not None}
+        for waiver in policies.waivers:
+            if waiver.scope.covers(subject):
+                days |= {waiver.created, waiver.expires + timedelta(days=1)}
+    moments = {datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days} | {end}
+    return sorted(moment for moment in moments if start < moment <= end)
+
+
+def _first_day(
+    replay: Replay, evidence: Evidence, decision: Decision, calm: datetime, changed: datetime
+) -> datetime:
+    """The first midnight after `calm` at which the verdicts differ, as they do at `changed`; else that."""
+    low, high = 0, (changed - calm).days + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _differs(replay, evidence, decision, _day_after(calm, middle, changed)):
+            high = middle
         else:
-            calm = middle
-    moment = _day_after(start, changed, end)
-    return _told(evidence, *_outcomes(replay, evidence, decision, moment), moment.date())
+            low = middle
+    return _day_after(calm, high, changed)
 
 
 def _day_after(start: datetime, days: int, end: datetime) -> datetime:

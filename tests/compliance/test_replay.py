@@ -104,6 +104,15 @@ def test_days_of_grace_end_on_their_day(old: PolicySet, tmp_path: Path, grace: i
     assert found.since == date(2026, 11, 20) + timedelta(days=grace)
 
 
+def test_a_change_is_seen_though_both_agree_again_later(tmp_path: Path) -> None:
+    """The rule begins in January; from March the old set refuses as well."""
+    old = policies(tmp_path / "old", "high, critical", since="2027-03-01")
+    new = policies(tmp_path / "new", "high, critical", since="2027-01-15")
+    found = change(old, new, until=datetime(2027, 6, 1, tzinfo=UTC))
+    assert found is not None
+    assert found.since == date(2027, 1, 15)
+
+
 def test_evidence_that_ages_on_a_disk_is_no_effect_of_a_policy(old: PolicySet) -> None:
     """The rule on the age of databases would refuse everything that is a week old."""
     assert change(old, old, compare=False, at=AT + timedelta(days=60), until=LATER) is None
