@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ from compliance.attest.statement import Statement
 from compliance.errors import InvalidInput, Unavailable
 from compliance.evidence import Evidence, Subject
 from compliance.oci.digest import Digest
-from compliance.oci.manifest import Index, Manifest
+from compliance.oci.manifest import Descriptor, Index, Manifest
 from compliance.oci.registry import RegistryClient, RegistryError
 from compliance.policy.canonical import canonical_json
 from compliance.policy.decision import Decision, Verdict, Violation
@@ -38,6 +38,7 @@ from gate.arrival import Push, is_evidence, why_no_image
 from gate.blob_cache import BlobCache
 from gate.errors import Code, Fault, malformed, upstream_down
 from gate.examination import Examination, examine_bundle, resolve
+from gate.keeping import keep
 from gate.rulebook import Rulebook, Rules
 from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement
 from gate.store import Store
@@ -100,15 +101,15 @@ class Admission:
                 return self._judge(push, rules, client)
         except own_rules.Broken as broken:
             subject = Subject(push.repository, digest=push.digest)
-            decided = own_rules.refuse(broken, subject, self._now(), rules.policies.digest)
-            return Ruling(None, self._record(push, _digest_of(rules.inputs), *decided))
+            decided = own_rules.refuse(broken, subject, self._now(), rules.policies)
+            return _ruling(push, self._record(push, _digest_of(rules.inputs), *decided))
 
     def publish(self, push: Push, ruling: Ruling) -> None:
         """Step 9. Only after this may anybody read the manifest."""
         if ruling.kind is None:
             raise ValueError("what was refused is not published")
         with self._reaching_upstream() as client:
-            client.put_manifest(push.repository, push.tag or push.digest, push.raw, push.document.media_type)
+            kept_as = keep(push, client, self._stored(push))
         subject = push.document.subject
         self._store.publish(
             StoredManifest(
@@ -120,6 +121,7 @@ class Admission:
                 subject=None if subject is None else subject.digest,
                 decision=None if ruling.decision is None else ruling.decision.id,
                 at=self._now(),
+                kept_as=kept_as,
             ),
             (blob.digest for blob in push.blobs),
             push.tag,
@@ -133,11 +135,17 @@ class Admission:
             f" as {push.tag}" if push.tag else "",
         )
 
+    def discard(self, manifest: StoredManifest) -> None:
+        """Let the registry behind the gate forget what was published there; it may keep what it will."""
+        if manifest.kept_as is not None:
+            with self._reaching_upstream() as client:
+                client.delete_manifest(manifest.repository, manifest.kept_as)
+
     def _judge(self, push: Push, rules: Rules, client: RegistryClient) -> Ruling:
         document = push.document
         if isinstance(document, Index):
             return self._judge_index(push, document, rules)
-        resolve(push, client)
+        resolve(push, client, self._store.blobs.all_stored_as(push.repository, _digests(push.blobs)))
         if is_evidence(document):
             raw, statement = examine_bundle(push, document, rules.keys, client)
             return Ruling(Kind.EVIDENCE, None, tuple(self._statements(raw, statement)))
@@ -146,15 +154,25 @@ class Admission:
             raise own_rules.Broken(own_rules.READABLE, Violation(push.digest, push.digest, reason))
         return self._judge_image(push, document, rules, client)
 
+    def _stored(self, push: Push) -> Mapping[Digest, Digest | None]:
+        """What the registry calls the blobs or children of a manifest, as far as it has them."""
+        if isinstance(push.document, Index):
+            return self._store.kept(push.repository, _digests(push.document.manifests))
+        return dict(self._store.blobs.all_stored_as(push.repository, _digests(push.blobs)))
+
     def _judge_index(self, push: Push, index: Index, rules: Rules) -> Ruling:
+        if not index.manifests:
+            nothing = "the index names no manifest, so there is nothing to judge"
+            raise own_rules.Broken(own_rules.CHILDREN, Violation(push.digest, push.digest, nothing))
+        known = self._store.kept(push.repository, _digests(index.manifests))
         for child in index.manifests:
-            if self._store.manifest(push.repository, child.digest) is None:
+            if child.digest not in known:
                 refused = self._store.latest_refusal(push.repository, child.digest)
                 why = refused.line if refused else f"nothing with the digest {child.digest} was admitted here"
                 raise own_rules.Broken(own_rules.CHILDREN, Violation(child.digest, child.digest, why))
         subject = Subject(push.repository, digest=push.digest)
-        decided = own_rules.admit(own_rules.CHILDREN, subject, self._now(), rules.policies.digest)
-        return Ruling(Kind.INDEX, self._record(push, _digest_of(rules.inputs), *decided))
+        decided = own_rules.admit(own_rules.CHILDREN, subject, self._now(), rules.policies)
+        return _ruling(push, self._record(push, _digest_of(rules.inputs), *decided))
 
     def _judge_image(self, push: Push, manifest: Manifest, rules: Rules, client: RegistryClient) -> Ruling:
         bundles = self._bundles({push.digest, manifest.config.digest})
@@ -164,7 +182,7 @@ class Admission:
             examination = Examination(push, manifest, rules, bundles)
             decided = examination.run(client, self._blobs, self._diff_ids, self._now())
             decision = self._record(push, inputs, *decided)
-        return Ruling(Kind.IMAGE if decision.verdict is Verdict.ADMITTED else None, decision)
+        return _ruling(push, decision)
 
     def _bundles(self, about: set[Digest]) -> tuple[bytes, ...]:
         """The evidence about any of these digests, each bundle once, newest first."""
@@ -201,6 +219,7 @@ class Admission:
             databases="\n".join(f"{each.name} {each.digest}" for each in decision.databases),
             decision=to_json(decision),
             evidence=canonical_json(evidence),
+            mode=decision.mode,
         )
         self._store.record(stored)
         log.info(
@@ -235,6 +254,19 @@ class Admission:
             if error.status >= 500 or error.status in {401, 403, 429}:
                 raise upstream_down() from error
             raise malformed(f"the registry behind the gate does not take it: {error.reason}") from error
+
+
+def _ruling(push: Push, decision: StoredDecision) -> Ruling:
+    """What becomes of a push by a decision: refused, or let in as what it is."""
+    if not decision.lets_in:
+        return Ruling(None, decision)
+    if isinstance(push.document, Index):
+        return Ruling(Kind.INDEX, decision)
+    return Ruling(Kind.IMAGE if push.document.is_image else Kind.ARTIFACT, decision)
+
+
+def _digests(descriptors: Iterable[Descriptor]) -> tuple[Digest, ...]:
+    return tuple(descriptor.digest for descriptor in descriptors)
 
 
 def _digest_of(inputs: Iterable[str]) -> Digest:

@@ -9,13 +9,13 @@ from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Final
 
-import aiohttp
 from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gate.errors import Code, Fault, upstream_down
-from gate.upstream import passed_back
+from compliance.oci.digest import Digest
+from gate.errors import Code, Fault
+from gate.upstream import Answer, passed_back, refusal
 
 VERSION: Final = {"Docker-Distribution-API-Version": "registry/2.0"}
 
@@ -33,6 +33,12 @@ def of_fault(fault: Fault) -> Response:
     )
 
 
+def warning(text: str) -> str:
+    """A header that clients show to people (distribution specification v1.1, "Warnings")."""
+    readable = "".join(letter if " " <= letter <= "~" and letter not in '"\\' else "?" for letter in text)
+    return f'299 - "{readable}"'
+
+
 async def on_fault(request: Request, fault: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
     assert isinstance(fault, Fault)  # noqa: S101 - registered for this class only
     return of_fault(fault)
@@ -45,27 +51,25 @@ async def on_crash(request: Request, error: Exception) -> Response:
 
 
 class Passed(Response):
-    """An answer of the registry behind the gate, passed on as it arrives.
+    """A blob of the registry behind the gate, passed on as it arrives, under the digest it was asked for by.
 
-    `unknown` is said in place of the registry's own 404. That the registry does not let the gate in, or
-    fails, is no business of the client's, to whom it is simply down.
+    `unknown` is said in place of the registry's own 404.
     """
 
-    def __init__(
-        self, opened: AbstractAsyncContextManager[aiohttp.ClientResponse], unknown: Fault | None = None
-    ) -> None:
+    def __init__(self, opened: AbstractAsyncContextManager[Answer], digest: Digest, unknown: Fault) -> None:
         super().__init__()
         self._opened = opened
+        self._digest = digest
         self._unknown = unknown
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with self._opened as upstream:
-                if upstream.status == HTTPStatus.NOT_FOUND and self._unknown is not None:
-                    raise self._unknown
-                if upstream.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or upstream.status >= 500:
-                    raise upstream_down()
+                if upstream.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    raise unsatisfiable(upstream.headers.get("Content-Range"))
+                if upstream.status not in _READ:
+                    raise await refusal(upstream, self._unknown)
                 await self._stream(upstream, scope, receive, send)
         except Fault as fault:
             if self._started:
@@ -75,8 +79,8 @@ class Passed(Response):
                 return
             await of_fault(fault)(scope, receive, send)
 
-    async def _stream(self, upstream: aiohttp.ClientResponse, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {**VERSION, **passed_back(upstream)}
+    async def _stream(self, upstream: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {**blob_headers(self._digest), **passed_back(upstream)}
         encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
         self._started = True
         await send({"type": "http.response.start", "status": upstream.status, "headers": encoded})
@@ -90,6 +94,25 @@ class Passed(Response):
             finally:
                 gone.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+_READ: Final = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED})
+
+
+def blob_headers(digest: Digest) -> dict[str, str]:
+    """What is said with every blob: content under a digest never changes."""
+    return {
+        **VERSION,
+        "Docker-Content-Digest": digest,
+        "ETag": f'"{digest}"',
+        "Cache-Control": "private, max-age=31536000, immutable",
+    }
+
+
+def unsatisfiable(content_range: str | None) -> Fault:
+    """The answer to a Range that a blob does not have (RFC 9110, 15.5.17)."""
+    headers = {} if content_range is None else {"Content-Range": content_range}
+    return Fault(416, Code.RANGE_INVALID, "the blob has no such range", headers=headers)
 
 
 async def _until_gone(receive: Receive) -> None:

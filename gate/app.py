@@ -24,11 +24,12 @@ from gate.blob_cache import BlobCache
 from gate.embedded import EmbeddedRegistry
 from gate.errors import Code, Fault
 from gate.judges import Judges
-from gate.routes import base, blobs, decisions, manifests
+from gate.routes import base, blobs, decisions, manifests, uploads
 from gate.rulebook import Rulebook
 from gate.service import Service
 from gate.settings import Settings
 from gate.store import Store
+from gate.uploads import Uploads
 from gate.upstream import Upstream
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         # The databases are looked for now, so that the first push does not wait for a download.
         warming = asyncio.create_task(asyncio.to_thread(admission.problems))
         stack.callback(warming.cancel)
-        yield Service(settings, authentication, store, upstream, admission, judges)
+        yield Service(
+            settings, authentication, store, upstream, admission, judges, Uploads(store.secret("uploads"))
+        )
 
 
 async def _upstream(settings: Settings, stack: AsyncExitStack) -> Upstream:
@@ -107,7 +110,7 @@ def make_app(service: Service) -> FastAPI:
     """The application that answers registry clients and readers of reports."""
     app = FastAPI(title="mlgate", openapi_url=None)
     app.state.service = service
-    for router in (base.router, blobs.router, manifests.router, decisions.router):
+    for router in (base.router, uploads.router, blobs.router, manifests.router, decisions.router):
         app.include_router(router)
     app.add_exception_handler(Fault, on_fault)
     app.add_exception_handler(Unavailable, _on_unavailable)

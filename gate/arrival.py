@@ -10,6 +10,7 @@ from compliance.errors import InvalidInput
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import (
     EMPTY_JSON,
+    FOREIGN_TYPES,
     OCI_EMPTY,
     OCI_LAYER_GZIP,
     OCI_LAYER_TAR,
@@ -56,18 +57,21 @@ class Push:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """The blobs that the manifest is made of."""
+        """The blobs that the manifest is made of, without layers that are never pushed."""
         document = self.document
-        return (document.config, *document.layers) if isinstance(document, Manifest) else ()
+        if isinstance(document, Index):
+            return ()
+        return (document.config, *(layer for layer in document.layers if layer.media_type not in FOREIGN_TYPES))
 
 
 def receive(repository: str, target: str, user: str, raw: bytes, media_type: str | None) -> Push:
     """Read a manifest PUT strictly. Raises the 400 answer for what is no manifest or has another digest."""
     if len(raw) > MAX_BYTES:
         raise Fault(413, Code.SIZE_INVALID, f"a manifest may have {MAX_BYTES:,} bytes, this one has more")
-    digest = Digest.of(raw)
-    if ":" in target and target != digest:
-        raise Fault(400, Code.DIGEST_INVALID, f"the manifest has the digest {digest}, not {target}")
+    named = Digest(target) if ":" in target else None
+    digest = Digest.of(raw, named.algorithm) if named else Digest.of(raw)
+    if named is not None and named != digest:
+        raise Fault(400, Code.DIGEST_INVALID, f"the manifest has the digest {digest}, not {named}")
     try:
         document = parse_manifest(raw, media_type)
     except InvalidInput as error:
@@ -75,9 +79,7 @@ def receive(repository: str, target: str, user: str, raw: bytes, media_type: str
     entries = document.manifests if isinstance(document, Index) else document.layers
     if len(entries) > MAX_ENTRIES:
         raise malformed(f"the manifest names {len(entries):,} things, and at most {MAX_ENTRIES:,} are looked at")
-    if isinstance(document, Index) and not entries:
-        raise malformed("the index names no manifest, so there is nothing to judge")
-    return Push(repository, None if ":" in target else target, user, raw, digest, document)
+    return Push(repository, None if named else target, user, raw, digest, document)
 
 
 def is_evidence(document: Manifest | Index) -> bool:
@@ -102,4 +104,6 @@ def why_no_image(document: Manifest) -> str | None:
         return f"it has a layer of type {odd!r}, which is no file system that can be read"
     if not document.layers:
         return "it has no layers, so there is nothing to judge"
+    if any(named.digest.algorithm != "sha256" for named in (document.config, *document.layers)):
+        return "it names what it is made of by other digests than sha256, which image scanners cannot read"
     return None

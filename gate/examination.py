@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,10 +35,14 @@ MAX_BUNDLE: Final = 32 << 20
 """The largest evidence taken, in bytes; the SBOM of a large image has a tenth of that."""
 
 
-def resolve(push: Push, client: RegistryClient) -> None:
-    """Raise the answer for a manifest that names blobs the registry does not have, or of another size."""
+def resolve(push: Push, client: RegistryClient, stored: Mapping[Digest, Digest]) -> None:
+    """Raise the answer for a manifest that names blobs that are not in its repository, or of another size.
+
+    `stored` is what the registry calls the blobs that are.
+    """
     for blob in push.blobs:
-        size = client.blob_size(push.repository, blob.digest)
+        stored_as = stored.get(blob.digest)
+        size = None if stored_as is None else client.blob_size(push.repository, stored_as)
         if size is None:
             raise Fault(400, Code.MANIFEST_BLOB_UNKNOWN, f"the blob {blob.digest} was not pushed")
         if size != blob.size:
@@ -72,10 +76,8 @@ class Examination:
 
     def _read(self, layout: Layout, memory: Path) -> Evidence:
         push, rules = self.push, self.rules
-        try:
+        with _or_broken(READABLE, push.digest):
             config = parse_config(layout.read_bytes(self.manifest.config.digest))
-        except InvalidInput as error:
-            raise malformed(f"the image config: {error.message}") from error
         with _or_broken(CONSISTENT, push.digest):
             check_diff_ids(layout, push.digest, memory)
         with _or_broken(READABLE, push.digest):

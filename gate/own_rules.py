@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from compliance.evidence import Absent, Evidence, Subject
-from compliance.oci.digest import Digest
 from compliance.policy.canonical import digest_of
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict, Violation
+from compliance.policy.model import PolicySet
 
 NAME: Final = "gate"
 
@@ -59,15 +59,15 @@ class Broken(Exception):
         self.violation = violation
 
 
-def refuse(broken: Broken, subject: Subject, at: datetime, policy_digest: Digest) -> tuple[Decision, Evidence]:
+def refuse(broken: Broken, subject: Subject, at: datetime, policies: PolicySet) -> tuple[Decision, Evidence]:
     """The decision that refuses `subject` for it, and the evidence that was taken on."""
     outcome = _outcome(broken.rule, Status.DENIED, (broken.violation,))
-    return _decide(Verdict.REFUSED, outcome, subject, at, policy_digest)
+    return _decide(Verdict.REFUSED, outcome, subject, at, policies)
 
 
-def admit(rule: OwnRule, subject: Subject, at: datetime, policy_digest: Digest) -> tuple[Decision, Evidence]:
+def admit(rule: OwnRule, subject: Subject, at: datetime, policies: PolicySet) -> tuple[Decision, Evidence]:
     """The decision that admits what no policy is about, only this rule."""
-    return _decide(Verdict.ADMITTED, _outcome(rule, Status.PASSED, ()), subject, at, policy_digest)
+    return _decide(Verdict.ADMITTED, _outcome(rule, Status.PASSED, ()), subject, at, policies)
 
 
 def _outcome(rule: OwnRule, status: Status, violations: tuple[Violation, ...]) -> RuleOutcome:
@@ -75,7 +75,7 @@ def _outcome(rule: OwnRule, status: Status, violations: tuple[Violation, ...]) -
 
 
 def _decide(
-    verdict: Verdict, outcome: RuleOutcome, subject: Subject, at: datetime, policy_digest: Digest
+    verdict: Verdict, outcome: RuleOutcome, subject: Subject, at: datetime, policies: PolicySet
 ) -> tuple[Decision, Evidence]:
     unread = Absent(f"{outcome.rule} is decided before anything else is read")
     evidence = Evidence(subject, *[unread] * 9)
@@ -84,10 +84,11 @@ def _decide(
         subject=subject,
         at=at,
         policies=(NAME,),
-        policy_digest=policy_digest,
+        policy_digest=policies.digest,
         evidence_digest=digest_of(evidence),
         databases=(),
         notes=(),
         outcomes=(outcome,),
+        mode=policies.mode(subject),
     )
     return decision, evidence

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy import DateTime, Dialect, ForeignKey, ForeignKeyConstraint, Index, LargeBinary, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from compliance.oci.digest import Digest
-from compliance.policy.decision import Verdict
+from compliance.policy.decision import Mode, Verdict
 
 
 class _DigestText(TypeDecorator[Digest]):
@@ -44,6 +44,7 @@ class Kind(StrEnum):
     IMAGE = "image"
     INDEX = "index"
     EVIDENCE = "evidence"
+    ARTIFACT = "artifact"
 
 
 class _VerdictText(TypeDecorator[Verdict]):
@@ -68,12 +69,28 @@ class _KindText(TypeDecorator[Kind]):
         return None if value is None else Kind(value)
 
 
+class _ModeText(TypeDecorator[Mode]):
+    impl: TypeEngine[Any] = String(16)
+    cache_ok = True
+
+    def process_bind_param(self, value: Mode | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.value
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Mode | None:  # noqa: ARG002
+        return None if value is None else Mode(value)
+
+
+_TagText: TypeEngine[str] = String(128).with_variant(String(128, collation="C"), "postgresql")
+"""Tags are listed in the order of their bytes, whatever a database's language is."""
+
+
 class Table(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own form
         Digest: _DigestText,
         datetime: _Moment,
         Verdict: _VerdictText,
         Kind: _KindText,
+        Mode: _ModeText,
     }
 
 
@@ -82,7 +99,7 @@ class StoredDecision(Table):
 
     `inputs` is the digest of what the verdict depends on besides the image and the time: policies,
     databases, evidence, bases and keys. `decision` and `evidence` are canonical JSON. `line` is what
-    the client was told, without the report's address.
+    the client was told, without the report's address. In audit mode what was refused was let in all the same.
     """
 
     __tablename__ = "decisions"
@@ -106,10 +123,19 @@ class StoredDecision(Table):
     """Name and digest of each vulnerability database, one a line."""
     decision: Mapped[bytes] = mapped_column(LargeBinary)
     evidence: Mapped[bytes] = mapped_column(LargeBinary)
+    mode: Mapped[Mode] = mapped_column(default=Mode.ENFORCE)
+
+    @property
+    def lets_in(self) -> bool:
+        return self.verdict is Verdict.ADMITTED or self.mode is Mode.AUDIT
 
 
 class StoredManifest(Table):
-    """A manifest that may be read, byte for byte. `decision` is set unless it is evidence."""
+    """A manifest that may be read, byte for byte. `decision` is set unless it is evidence.
+
+    `kept_as` is what keeps its blobs in the registry behind the gate: the manifest itself, or a stand-in where
+    that registry cannot take it. None where there is nothing to keep.
+    """
 
     __tablename__ = "manifests"
     __table_args__ = (Index("manifests_by_subject", "repository", "subject"),)
@@ -122,15 +148,40 @@ class StoredManifest(Table):
     subject: Mapped[Digest | None]
     decision: Mapped[str | None] = mapped_column(ForeignKey("decisions.id"))
     at: Mapped[datetime]
+    kept_as: Mapped[Digest | None]
 
 
 class StoredBlob(Table):
-    """A blob that a readable manifest of the repository is made of."""
+    """A blob that was pushed into a repository, or mounted there.
+
+    `stored_as` is its digest in the registry behind the gate, which may know sha256 only.
+    """
 
     __tablename__ = "blobs"
+    __table_args__ = (
+        Index("blobs_by_digest", "digest"),
+        Index("blobs_by_stored_digest", "repository", "stored_as"),
+    )
 
     repository: Mapped[str] = mapped_column(String(255), primary_key=True)
     digest: Mapped[Digest] = mapped_column(primary_key=True)
+    stored_as: Mapped[Digest]
+
+
+class StoredPart(Table):
+    """A blob that a readable manifest is made of, and that may be read for its sake."""
+
+    __tablename__ = "parts"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["repository", "manifest"], ["manifests.repository", "manifests.digest"], ondelete="CASCADE"
+        ),
+        Index("parts_by_blob", "repository", "blob"),
+    )
+
+    repository: Mapped[str] = mapped_column(String(255), primary_key=True)
+    manifest: Mapped[Digest] = mapped_column(primary_key=True)
+    blob: Mapped[Digest] = mapped_column(primary_key=True)
 
 
 class StoredTag(Table):
@@ -139,8 +190,17 @@ class StoredTag(Table):
     __tablename__ = "tags"
 
     repository: Mapped[str] = mapped_column(String(255), primary_key=True)
-    tag: Mapped[str] = mapped_column(String(128), primary_key=True)
+    tag: Mapped[str] = mapped_column(_TagText, primary_key=True)
     digest: Mapped[Digest]
+
+
+class StoredSecret(Table):
+    """Random bytes that every gate on this database shares."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class StoredStatement(Table):

@@ -17,6 +17,7 @@ from gate.errors import Code, Fault
 from gate.judges import Judges
 from gate.settings import Settings
 from gate.store import Store
+from gate.uploads import Uploads
 from gate.upstream import Upstream
 from gate.users import Role
 
@@ -31,6 +32,7 @@ class Service:
     upstream: Upstream
     admission: Admission
     judges: Judges
+    uploads: Uploads
 
 
 async def _service(request: Request) -> Service:
@@ -75,7 +77,7 @@ TheRepository = Annotated[str, Depends(_repository)]
 
 async def _target(target: str) -> str:
     if ":" in target:
-        return sha256_digest(target)
+        return digest_from(target)
     if not is_tag(target):
         raise Fault(400, Code.MANIFEST_INVALID, f"not a tag or digest: {target!r}")
     return target
@@ -84,19 +86,16 @@ async def _target(target: str) -> str:
 TheTarget = Annotated[str, Depends(_target)]
 
 
-def sha256_digest(text: str) -> Digest:
-    """A digest that the gate can answer for: distribution files all content under sha256."""
+def digest_from(text: str) -> Digest:
+    """The digest that a client wrote. Raises the 400 answer when it is none."""
     try:
-        digest = Digest(text)
+        return Digest(text)
     except InvalidInput as error:
         raise Fault(400, Code.DIGEST_INVALID, error.message) from error
-    if digest.algorithm != "sha256":
-        raise Fault(400, Code.DIGEST_INVALID, f"only sha256 digests are served here, not {digest.algorithm}")
-    return digest
 
 
 async def _digest(digest: str) -> Digest:
-    return sha256_digest(digest)
+    return digest_from(digest)
 
 
 TheDigest = Annotated[Digest, Depends(_digest)]

@@ -6,46 +6,46 @@ from the one transaction that also points its tag. A gate that is killed between
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from sqlalchemy import ColumnElement, create_engine, event, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import ColumnElement, delete, select
 
-from compliance.errors import Unavailable
 from compliance.oci.digest import Digest
-from compliance.policy.decision import Verdict
-from gate.schema import StoredBlob, StoredDecision, StoredManifest, StoredStatement, StoredTag, Table
+from gate.blob_records import BlobRecords
+from gate.database import Database
+from gate.schema import (
+    StoredBlob,
+    StoredDecision,
+    StoredManifest,
+    StoredPart,
+    StoredSecret,
+    StoredStatement,
+    StoredTag,
+)
+
+SECRET_BYTES: Final = 32
 
 
 class Store:
-    """One database file. May be used from several threads. Raises Unavailable when it cannot be used."""
+    """One database. May be used from several threads. Raises Unavailable when it cannot be used."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        event.listen(self._engine, "connect", _as_durable)
-        self._sessions = sessionmaker(self._engine, expire_on_commit=False)
-        # A merge reads before it writes, so two at once on one row would both insert it.
-        self._writing = threading.Lock()
-        with self._wrapped():
-            Table.metadata.create_all(self._engine)
+        self._database = Database(path)
+        self.blobs = BlobRecords(self._database)
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
     def record(self, decision: StoredDecision) -> None:
         """Keep a decision. When this returns, it is on disk."""
-        with self._writing, self._session() as session:
+        with self._database.writing() as session:
             session.add(decision)
 
     def decision(self, id_: str) -> StoredDecision | None:
-        with self._session() as session:
+        with self._database.reading() as session:
             return session.get(StoredDecision, id_)
 
     def latest_decision(self, repository: str, digest: Digest) -> StoredDecision | None:
@@ -53,10 +53,10 @@ class Store:
         return self._newest(StoredDecision.repository == repository, StoredDecision.digest == digest)
 
     def latest_refusal(self, repository: str, target: str) -> StoredDecision | None:
-        """Why a tag or digest is not there: the newest decision about it, unless it admitted."""
+        """Why a tag or digest is not there: the newest decision about it, unless it let in."""
         asked = StoredDecision.digest == Digest(target) if ":" in target else StoredDecision.tag == target
         found = self._newest(StoredDecision.repository == repository, asked)
-        return None if found is None or found.verdict is Verdict.ADMITTED else found
+        return None if found is None or found.lets_in else found
 
     def publish(
         self,
@@ -69,37 +69,68 @@ class Store:
 
         `statements` are what the manifest says, where it is evidence.
         """
-        with self._writing, self._session() as session:
+        with self._database.writing() as session:
             session.merge(manifest)
+            session.flush()
             for blob in set(blobs):
-                session.merge(StoredBlob(repository=manifest.repository, digest=blob))
+                session.merge(StoredPart(repository=manifest.repository, manifest=manifest.digest, blob=blob))
             if tag is not None:
                 session.merge(StoredTag(repository=manifest.repository, tag=tag, digest=manifest.digest))
             for statement in statements:
                 session.merge(statement)
 
+    def unpublish(self, repository: str, digest: Digest) -> StoredManifest | None:
+        """Make a manifest unreadable, with its tags, and return what it was. What it says as evidence stays."""
+        with self._database.writing() as session:
+            found = session.get(StoredManifest, (repository, digest))
+            if found is not None:
+                session.execute(
+                    delete(StoredTag).where(StoredTag.repository == repository, StoredTag.digest == digest)
+                )
+                session.delete(found)  # its parts go with it
+            return found
+
+    def untag(self, repository: str, tag: str) -> bool:
+        """Take a name away; False when there is no such tag."""
+        with self._database.writing() as session:
+            found = session.get(StoredTag, (repository, tag))
+            if found is not None:
+                session.delete(found)
+            return found is not None
+
     def manifest(self, repository: str, target: str) -> StoredManifest | None:
         """The readable manifest behind a tag or digest."""
-        with self._session() as session:
+        with self._database.reading() as session:
             if ":" in target:
                 return session.get(StoredManifest, (repository, Digest(target)))
             tag = session.get(StoredTag, (repository, target))
             return None if tag is None else session.get(StoredManifest, (repository, tag.digest))
 
-    def may_read_blob(self, repository: str, digest: Digest) -> bool:
-        """Whether a readable manifest of the repository is made of this blob."""
-        with self._session() as session:
-            return session.get(StoredBlob, (repository, digest)) is not None
+    def kept(self, repository: str, digests: Iterable[Digest]) -> Mapping[Digest, Digest | None]:
+        """Those of the manifests that may be read, and what the registry behind the gate has in their place."""
+        query = select(StoredManifest.digest, StoredManifest.kept_as).where(
+            StoredManifest.repository == repository, StoredManifest.digest.in_(tuple(digests))
+        )
+        with self._database.reading() as session:
+            return {row.digest: row.kept_as for row in session.execute(query)}
+
+    def knows(self, repository: str) -> bool:
+        """Whether there is anything in a repository."""
+        with self._database.reading() as session:
+            return any(
+                session.scalars(select(table.repository).where(table.repository == repository).limit(1)).first()
+                for table in (StoredManifest, StoredBlob)
+            )
 
     def tags(self, repository: str, *, after: str = "", limit: int | None = None) -> Sequence[str]:
-        """Tags in lexical order, those after `after`, at most `limit`."""
+        """Tags in the order of their bytes, those after `after`, at most `limit`."""
         query = (
             select(StoredTag.tag)
             .where(StoredTag.repository == repository, StoredTag.tag > after)
             .order_by(StoredTag.tag)
             .limit(limit)
         )
-        with self._session() as session:
+        with self._database.reading() as session:
             return session.scalars(query).all()
 
     def referrers(self, repository: str, subject: Digest) -> Sequence[StoredManifest]:
@@ -109,7 +140,7 @@ class Store:
             .where(StoredManifest.repository == repository, StoredManifest.subject == subject)
             .order_by(StoredManifest.at, StoredManifest.digest)
         )
-        with self._session() as session:
+        with self._database.reading() as session:
             return session.scalars(query).all()
 
     def statements(self, subjects: Iterable[Digest]) -> Sequence[StoredStatement]:
@@ -119,32 +150,22 @@ class Store:
             .where(StoredStatement.subject.in_(tuple(subjects)))
             .order_by(StoredStatement.at.desc(), StoredStatement.bundle_digest)
         )
-        with self._session() as session:
+        with self._database.reading() as session:
             return session.scalars(query).all()
+
+    def secret(self, name: str) -> bytes:
+        """Random bytes made when they are first asked for: the same for every gate on this database."""
+        with self._database.reading() as session:
+            found = session.get(StoredSecret, name)
+        if found is None:
+            with self._database.writing() as session:
+                found = session.merge(
+                    session.get(StoredSecret, name)
+                    or StoredSecret(name=name, value=secrets.token_bytes(SECRET_BYTES))
+                )
+        return found.value
 
     def _newest(self, *conditions: ColumnElement[bool]) -> StoredDecision | None:
         query = select(StoredDecision).where(*conditions).order_by(StoredDecision.at.desc()).limit(1)
-        with self._session() as session:
+        with self._database.reading() as session:
             return session.scalars(query).first()
-
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
-        with self._wrapped(), self._sessions.begin() as session:
-            yield session
-
-    @contextmanager
-    def _wrapped(self) -> Iterator[None]:
-        try:
-            yield
-        except SQLAlchemyError as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            raise Unavailable(
-                f"the gate's database {self._path} cannot be used: {cause}",
-                remedy="Check that the disk has room and that the gate may write there.",
-            ) from error
-
-
-def _as_durable(connection: sqlite3.Connection, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")

@@ -11,28 +11,27 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import aiohttp
 import httpx
+from pydantic import BaseModel, ValidationError
 from yarl import URL
 
 from compliance.errors import Unavailable
 from compliance.oci.authentication import Authenticator
 from compliance.oci.credentials import Credentials
 from compliance.oci.registry import RegistryClient
-from gate.errors import Fault, upstream_down
+from gate.errors import Code, Fault, upstream_down
 
 BUFFER: Final = 1 << 20
 _WAIT: Final = aiohttp.ClientTimeout(total=None, connect=10, sock_connect=10, sock_read=300)
-_PASSED_ON: Final = ("Content-Length", "Content-Type", "Content-Range", "Range", "Accept", "If-None-Match")
 _PASSED_BACK: Final = (
     "Accept-Ranges",
     "Content-Length",
     "Content-Range",
     "Content-Type",
-    "Docker-Content-Digest",
-    "Docker-Upload-UUID",
-    "ETag",
-    "Range",
 )
+_MAX_PROBLEM: Final = 64 << 10
 
+Answer = aiohttp.ClientResponse
+"""An answer of the registry behind the gate, open while its body is read."""
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ class Upstream:
         query: str = "",
         headers: Mapping[str, str] | None = None,
         body: AsyncIterator[bytes] | bytes | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[Answer]:
         """Send a request and yield the open answer. A streamed `body` can be sent once only."""
         url = URL(f"{self.url}{path}{'?' + query if query else ''}", encoded=True)
         try:
@@ -105,7 +104,7 @@ class Upstream:
         scope: str,
         headers: Mapping[str, str],
         body: AsyncIterator[bytes] | bytes | None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[Answer]:
         given = dict(headers)
         authorization = self._auth.header(scope)
         if authorization is None and self._credentials is not None and not isinstance(body, bytes | None):
@@ -131,22 +130,52 @@ class Upstream:
             yield response
 
 
-def passed_on(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a client's request that the registry is to see."""
-    return {name: headers[name] for name in _PASSED_ON if name in headers}
+def passed_on(headers: Mapping[str, str], *names: str) -> dict[str, str]:
+    """Those headers of a client's request that the registry is to see."""
+    return {name: headers[name] for name in names if name in headers}
 
 
-def passed_back(response: aiohttp.ClientResponse) -> dict[str, str]:
-    """The headers of the registry's answer that the client is to see, with its Location on the gate.
+def passed_back(answer: Answer, *names: str) -> dict[str, str]:
+    """Those headers of the registry's answer that the client is to see; for a blob when none are named."""
+    return {name: answer.headers[name] for name in names or _PASSED_BACK if name in answer.headers}
 
-    A relative Location leads to whatever name the client knows the gate by.
+
+def location_of(answer: Answer) -> str:
+    """Where the registry says to go on, as path and query: whatever host it names, the gate knows one only."""
+    parts = urlsplit(answer.headers.get("Location", ""))
+    if not parts.path.startswith("/"):
+        log.warning("the registry names no Location where it should")
+        raise upstream_down()
+    return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+class _Problem(BaseModel):
+    code: str = ""
+    message: str = ""
+
+
+class _Problems(BaseModel):
+    errors: tuple[_Problem, ...] = ()
+
+
+async def refusal(answer: Answer, unknown: Fault | None) -> Fault:
+    """The registry's refusal, in the gate's words where it is not the client's business.
+
+    `unknown` is said in place of its 404. That it does not let the gate in, or fails, is no business of the
+    client's, to whom it is simply down.
     """
-    headers = {name: response.headers[name] for name in _PASSED_BACK if name in response.headers}
-    location = response.headers.get("Location")
-    if location is not None:
-        parts = urlsplit(location)
-        headers["Location"] = parts.path + (f"?{parts.query}" if parts.query else "")
-    return headers
+    status = answer.status
+    if status == httpx.codes.NOT_FOUND and unknown is not None:
+        return unknown
+    if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN} or not 400 <= status < 500:
+        log.warning("the registry answered %s %s with %d", answer.method, answer.url.path, status)
+        return upstream_down()
+    try:
+        problem = _Problems.model_validate_json(await answer.content.read(_MAX_PROBLEM)).errors[0]
+    except (ValidationError, IndexError):
+        problem = _Problem()
+    code = Code(problem.code) if problem.code in Code.__members__ else Code.UNKNOWN
+    return Fault(status, code, problem.message or f"the registry behind the gate refuses this ({status})")
 
 
 def with_parameters(query: str, extra: Iterable[tuple[str, str]]) -> str:

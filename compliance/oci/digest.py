@@ -39,9 +39,9 @@ class Digest(str):
         return self.partition(":")[2]
 
     @classmethod
-    def of(cls, data: bytes) -> Digest:
-        """The sha256 digest of `data`."""
-        return cls("sha256:" + hashlib.sha256(data).hexdigest())
+    def of(cls, data: bytes, algorithm: str = "sha256") -> Digest:
+        """The digest of `data`."""
+        return cls(f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}")
 
     @classmethod
     def of_chunks(cls, chunks: Iterable[bytes]) -> Digest:

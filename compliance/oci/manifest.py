@@ -7,6 +7,7 @@ specification demands, and ignored.
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Annotated, Any, Final, TypeVar
 
@@ -31,6 +32,16 @@ DOCKER_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 MANIFEST_TYPES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEX_TYPES: Final = frozenset({OCI_INDEX, DOCKER_INDEX})
 CONFIG_TYPES: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG})
+FOREIGN_TYPES: Final = frozenset(
+    {
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    }
+)
+"""Layers that are not pushed (image specification v1.1, "Non-Distributable Layers")."""
 
 EMPTY_JSON: Final = b"{}"
 
@@ -88,6 +99,22 @@ class Descriptor(_Wire):
     artifact_type: str | None = None
     annotations: dict[str, str] | None = None
     urls: tuple[str, ...] | None = None
+    data: str | None = None
+
+    @model_validator(mode="after")
+    def _embeds_what_it_names(self) -> Descriptor:
+        """Clients take embedded content for the blob; what they then hold must be what the digest names."""
+        if self.data is not None and not _holds(self.data, self.digest, self.size):
+            raise ValueError(f"the embedded data is not the content of {self.digest}")
+        return self
+
+
+def _holds(encoded: str, digest: Digest, size: int) -> bool:
+    try:
+        data = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return False
+    return len(data) == size and Digest.of(data, digest.algorithm) == digest
 
 
 class Manifest(_Wire):

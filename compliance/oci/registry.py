@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from urllib.parse import urlencode, urljoin
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from compliance.errors import InvalidInput
+from compliance.errors import InvalidInput, Unavailable
 from compliance.oci.credentials import Credentials
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import (
@@ -25,6 +26,8 @@ from compliance.oci.manifest import (
     parse_manifest,
 )
 from compliance.oci.transport import CHUNK, RegistryError, Transport, is_loopback
+from compliance.oci.upload import ONCE, Upload, passes
+from compliance.retries import Retries
 
 __all__ = ["Credentials", "RawManifest", "RegistryClient", "RegistryError", "as_referrer_entry", "fallback_tag"]
 
@@ -52,12 +55,19 @@ class RegistryClient:
 
     Every method raises RegistryError when the registry answers with an error and Unavailable when it does
     not answer. Loopback hosts are spoken to in plain HTTP, all others over TLS, unless `plain_http` says.
+    `retries` is for sending blobs and manifests: by default each is tried once.
     """
 
     def __init__(
-        self, registry: str, *, credentials: Credentials | None = None, plain_http: bool | None = None
+        self,
+        registry: str,
+        *,
+        credentials: Credentials | None = None,
+        plain_http: bool | None = None,
+        retries: Retries = ONCE,
     ) -> None:
         self.registry = registry
+        self._retries = retries
         plain = is_loopback(registry) if plain_http is None else plain_http
         self._transport = Transport(registry, credentials, plain_http=plain)
 
@@ -97,33 +107,17 @@ class RegistryClient:
         on_progress: Callable[[int], None] = lambda count: None,  # noqa: ARG005 - names the argument
         *,
         mount_from: str | None = None,
+        pause: Callable[[float], object] = time.sleep,
     ) -> bool:
         """Make the registry have the blob; True when bytes were sent, False when they were there already.
 
-        `open_` opens the content, `size` bytes long; it is called again when the registry wants to see
-        credentials first. `on_progress` is told how many more bytes went out. `mount_from` is a repository
-        of the same registry that may have the blob.
+        `open_` opens the content, `size` bytes long, to be read from any place; it is called again when the
+        registry wants to see credentials first, and after a cut. `on_progress` is told how many more bytes
+        went out, fewer than none when some were lost. `mount_from` is a repository of the same registry that
+        may have the blob. `pause` waits some seconds before another try.
         """
-        if self.blob_size(repository, digest) is not None:
-            return False
-        scope = _scope(repository, "pull,push")
-        query = "?" + urlencode({"mount": digest, "from": mount_from}) if mount_from else ""
-        start = f"/v2/{repository}/blobs/uploads/{query}"
-        with self._transport.send("POST", start, scope, accept=(201, 202)) as response:
-            if response.status_code == httpx.codes.CREATED:
-                return False
-            target = self._transport.location(response)
-        target += ("&" if "?" in target else "?") + urlencode({"digest": digest})
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-
-        def content() -> Iterator[bytes]:
-            with open_() as stream:
-                while chunk := stream.read(CHUNK):
-                    yield chunk
-                    on_progress(len(chunk))
-
-        with self._transport.send("PUT", target, scope, headers=headers, body=content, accept=(201,)):
-            return True
+        upload = Upload(self._transport, repository, digest, size, open_, on_progress)
+        return upload.run(self._retries, pause, mount_from)
 
     def has_manifest(self, repository: str, target: str) -> bool:
         """Whether a tag or digest is there to be pulled."""
@@ -140,23 +134,41 @@ class RegistryClient:
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         return RawManifest(raw, media_type, digest)
 
-    def put_manifest(self, repository: str, target: str, raw: bytes, media_type: str) -> Digest:
+    def put_manifest(
+        self,
+        repository: str,
+        target: str,
+        raw: bytes,
+        media_type: str,
+        *,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> Digest:
         """Store a manifest under a tag or its digest; returns the digest.
 
         Where the registry does not say that it indexes referrers (`OCI-Subject`), the manifest is also added
         to its subject's fallback tag (distribution specification, "Referrers Tag Schema").
         """
-        path = f"/v2/{repository}/manifests/{target}"
-        headers = {"Content-Type": media_type}
-        scope = _scope(repository, "pull,push")
-        with self._transport.send(
-            "PUT", path, scope, headers=headers, body=lambda: raw, accept=(201,)
-        ) as response:
-            indexed = "OCI-Subject" in response.headers
+        failures = 0
+        while True:
+            try:
+                indexed = self._put(repository, target, raw, media_type)
+                break
+            except (RegistryError, Unavailable) as error:
+                failures += 1
+                if failures >= self._retries.tries or not passes(error):
+                    raise
+                pause(self._retries.wait(failures))
         document = parse_manifest(raw, media_type)
         if document.subject is not None and not indexed:
             self._add_to_fallback(repository, document.subject.digest, as_referrer_entry(raw, document))
         return Digest.of(raw)
+
+    def delete_manifest(self, repository: str, digest: Digest) -> bool:
+        """Delete a manifest; False when it is not there, or when the registry deletes nothing."""
+        path = f"/v2/{repository}/manifests/{digest}"
+        scope = _scope(repository, "delete")
+        with self._transport.send("DELETE", path, scope, accept=(202, 404, 405)) as response:
+            return response.status_code == httpx.codes.ACCEPTED
 
     def referrers(
         self, repository: str, digest: Digest, artifact_type: str | None = None
@@ -174,6 +186,16 @@ class RegistryClient:
         """The tags of a repository; none when the registry does not know it."""
         pages = self._pages(repository, "tags/list") or []
         return tuple(tag for page in pages for tag in _tag_list(page).tags or ())
+
+    def _put(self, repository: str, target: str, raw: bytes, media_type: str) -> bool:
+        """Put a manifest once; whether the registry says that it indexes its subject."""
+        path = f"/v2/{repository}/manifests/{target}"
+        headers = {"Content-Type": media_type}
+        scope = _scope(repository, "pull,push")
+        with self._transport.send(
+            "PUT", path, scope, headers=headers, body=lambda: raw, accept=(201,)
+        ) as response:
+            return "OCI-Subject" in response.headers
 
     def _fallback(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
         try:
@@ -217,14 +239,14 @@ def fallback_tag(subject: Digest) -> str:
     return f"{subject.algorithm}-{subject.hex}"[:128]
 
 
-def as_referrer_entry(raw: bytes, document: Manifest | Index) -> Descriptor:
-    """How the manifest `raw` stands in the list of its subject's referrers."""
+def as_referrer_entry(raw: bytes, document: Manifest | Index, digest: Digest | None = None) -> Descriptor:
+    """How the manifest `raw` stands in the list of its subject's referrers, by its sha256 if no other `digest`."""
     artifact_type = document.artifact_type
     if artifact_type is None and isinstance(document, Manifest):
         artifact_type = document.config.media_type
     return Descriptor(
         media_type=document.media_type,
-        digest=Digest.of(raw),
+        digest=digest or Digest.of(raw),
         size=len(raw),
         artifact_type=artifact_type,
         annotations=document.annotations,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
+from compliance.oci.digest import Digest
 from compliance.oci.manifest import OCI_INDEX, Index, parse_manifest
 from compliance.oci.registry import as_referrer_entry
-from gate.answers import VERSION
+from compliance.policy.decision import Mode
+from gate.answers import VERSION, warning
 from gate.arrival import MAX_BYTES, receive
 from gate.errors import Code, Fault
 from gate.schema import StoredDecision
@@ -27,6 +30,7 @@ from gate.service import (
 )
 
 router = APIRouter()
+log = logging.getLogger(__name__)
 
 MAX_TAGS = 1000
 
@@ -51,6 +55,8 @@ async def push_manifest(
         headers["OCI-Subject"] = push.document.subject.digest
     if ruling.decision is not None:
         headers["Mlgate-Decision"] = report_url(service, request, ruling.decision.id)
+        if ruling.decision.mode is Mode.AUDIT:
+            headers["Warning"] = warning(ruling.decision.line)
     return Response(status_code=201, headers=headers)
 
 
@@ -80,6 +86,27 @@ async def read_manifest(
     return Response(found.raw, 200, headers, found.media_type)
 
 
+@router.delete("/v2/{name:path}/manifests/{target}")
+async def delete_manifest(
+    repository: TheRepository, target: TheTarget, user: ThePusher, service: TheService
+) -> Response:
+    """Take a tag away, or a manifest with all its tags. Blobs and evidence about it stay."""
+    if not isinstance(target, Digest):
+        found = await asyncio.to_thread(service.store.untag, repository, target)
+    else:
+        manifest = await asyncio.to_thread(service.store.unpublish, repository, target)
+        found = manifest is not None
+        if manifest is not None:
+            try:
+                await asyncio.to_thread(service.admission.discard, manifest)
+            except Fault as fault:
+                log.warning("the registry keeps the deleted %s of %s: %s", target, repository, fault)
+    if not found:
+        raise Fault(404, Code.MANIFEST_UNKNOWN, f"nothing admitted is called {target} in {repository}")
+    log.info("%s of %s deleted by %s", target, repository, user.name)
+    return Response(status_code=202, headers=VERSION)
+
+
 @router.get("/v2/{name:path}/tags/list", dependencies=[MAY_PULL])
 async def list_tags(
     repository: TheRepository,
@@ -90,7 +117,7 @@ async def list_tags(
     """The tags of admitted manifests, a page at a time."""
     limit = min(limit, MAX_TAGS)
     tags = list(await asyncio.to_thread(service.store.tags, repository, after=last, limit=limit + 1))
-    if not tags and not last and limit:
+    if not tags and not await asyncio.to_thread(service.store.knows, repository):
         raise Fault(404, Code.NAME_UNKNOWN, f"nothing was admitted to {repository}")
     headers = dict(VERSION)
     if len(tags) > limit > 0:
@@ -108,7 +135,7 @@ async def list_referrers(
 ) -> Response:
     """What refers to a digest, whether or not that was admitted (yet)."""
     rows = await asyncio.to_thread(service.store.referrers, repository, digest)
-    entries = [as_referrer_entry(row.raw, parse_manifest(row.raw, row.media_type)) for row in rows]
+    entries = [as_referrer_entry(row.raw, parse_manifest(row.raw, row.media_type), row.digest) for row in rows]
     headers = dict(VERSION)
     if artifact_type is not None:
         entries = [entry for entry in entries if entry.artifact_type == artifact_type]

@@ -34,9 +34,12 @@ def test_no_bytes_at_all_make_the_parser_fail_in_another_way(raw):
     assert caught.value.status == 400
 
 
-def test_an_index_that_names_nothing_is_refused():
-    with pytest.raises(Fault, match="nothing to judge"):
-        receive("team/image", "v1", "ci", b'{"schemaVersion":2,"manifests":[]}', OCI_INDEX)
+def test_a_manifest_is_known_by_the_digest_it_was_pushed_under():
+    raw = b'{"schemaVersion":2,"manifests":[]}'
+    for algorithm in ("sha256", "sha512"):
+        digest = Digest.of(raw, algorithm)
+        assert receive("team/image", digest, "ci", raw, OCI_INDEX).digest == digest
+    assert receive("team/image", "v1", "ci", raw, OCI_INDEX).digest == Digest.of(raw)
 
 
 def test_a_manifest_larger_than_the_limit_is_refused_before_it_is_parsed():

@@ -8,7 +8,8 @@ import pytest
 from compliance.errors import Unavailable
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import OCI_MANIFEST
-from compliance.policy.decision import Verdict
+from compliance.policy.decision import Mode, Verdict
+from gate.blob_records import Forgotten
 from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement
 from gate.store import Store
 
@@ -23,7 +24,14 @@ def store(tmp_path):
     opened.close()
 
 
-def decision(id_: str, *, verdict: Verdict = Verdict.REFUSED, at: datetime = AT, tag: str | None = "v1"):
+def decision(
+    id_: str,
+    *,
+    verdict: Verdict = Verdict.REFUSED,
+    at: datetime = AT,
+    tag: str | None = "v1",
+    mode: Mode = Mode.ENFORCE,
+):
     return StoredDecision(
         id=id_,
         repository="team/image",
@@ -39,6 +47,7 @@ def decision(id_: str, *, verdict: Verdict = Verdict.REFUSED, at: datetime = AT,
         databases="",
         decision=b"{}",
         evidence=b"{}",
+        mode=mode,
     )
 
 
@@ -53,6 +62,10 @@ def manifest(digest: Digest = IMAGE, *, subject: Digest | None = None, decided: 
         decision=decided,
         at=AT,
     )
+
+
+def readable(store: Store, repository: str) -> bool:
+    return store.blobs.stored_as(repository, LAYER, published=True) is not None
 
 
 def test_a_decision_is_kept_as_it_was(store):
@@ -83,17 +96,19 @@ def test_nothing_is_readable_before_it_is_published(store):
     store.record(decision("a", verdict=Verdict.ADMITTED))
     assert store.manifest("team/image", IMAGE) is None
     assert store.manifest("team/image", "v1") is None
-    assert not store.may_read_blob("team/image", LAYER)
+    assert not readable(store, "team/image")
 
 
 def test_publishing_makes_manifest_blobs_and_tag_readable_in_one_repository(store):
     store.record(decision("a", verdict=Verdict.ADMITTED))
+    for repository in ("team/image", "team/elsewhere"):
+        store.blobs.keep(repository, LAYER, LAYER)
     store.publish(manifest(decided="a"), [LAYER, LAYER], "v1")
     assert store.manifest("team/image", IMAGE).raw == b"{}"
     assert store.manifest("team/image", "v1").digest == IMAGE
-    assert store.may_read_blob("team/image", LAYER)
+    assert readable(store, "team/image")
     assert store.manifest("team/elsewhere", IMAGE) is None
-    assert not store.may_read_blob("team/elsewhere", LAYER)
+    assert not readable(store, "team/elsewhere")
 
 
 def test_a_manifest_of_an_unrecorded_decision_cannot_be_published_and_leaves_nothing_behind(store):
@@ -101,7 +116,7 @@ def test_a_manifest_of_an_unrecorded_decision_cannot_be_published_and_leaves_not
         store.publish(manifest(decided="never-recorded"), [LAYER], "v1")
     assert store.manifest("team/image", IMAGE) is None
     assert store.tags("team/image") == []
-    assert not store.may_read_blob("team/image", LAYER)
+    assert not readable(store, "team/image")
 
 
 def test_a_tag_moves_to_what_was_published_last(store):
@@ -166,3 +181,65 @@ def test_a_database_that_cannot_be_used_is_unavailable(tmp_path):
     (tmp_path / "gate.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(Unavailable, match="cannot be used"):
         Store(tmp_path / "gate.db")
+
+
+def test_what_was_let_in_by_audit_is_no_refusal(store):
+    store.record(decision("a", mode=Mode.AUDIT))
+    assert store.latest_refusal("team/image", "v1") is None
+    assert store.latest_decision("team/image", IMAGE).mode is Mode.AUDIT
+
+
+def test_a_manifest_goes_with_its_tags_and_its_blobs_stay_pushed(store):
+    store.blobs.keep("team/image", LAYER, LAYER)
+    store.publish(manifest(), [LAYER], "v1")
+    store.publish(manifest(OTHER), [], "v2")
+    assert store.unpublish("team/image", IMAGE).digest == IMAGE
+    assert store.unpublish("team/image", IMAGE) is None
+    assert store.manifest("team/image", "v1") is None
+    assert store.tags("team/image") == ["v2"]
+    assert not readable(store, "team/image")
+    assert store.blobs.stored_as("team/image", LAYER, published=False) == LAYER
+
+
+def test_a_blob_stays_readable_while_any_manifest_is_made_of_it(store):
+    store.blobs.keep("team/image", LAYER, LAYER)
+    for digest in (IMAGE, OTHER):
+        store.publish(manifest(digest), [LAYER], None)
+    store.unpublish("team/image", IMAGE)
+    assert readable(store, "team/image")
+    store.unpublish("team/image", OTHER)
+    assert not readable(store, "team/image")
+
+
+def test_a_tag_goes_and_its_manifest_stays(store):
+    store.publish(manifest(), [], "v1")
+    assert store.untag("team/image", "v1")
+    assert not store.untag("team/image", "v1")
+    assert store.manifest("team/image", IMAGE) is not None
+
+
+def test_a_blob_is_forgotten_and_what_it_is_stored_as_is_kept_for_others(store):
+    long = Digest("sha512:" + "0" * 128)
+    store.blobs.keep("team/image", LAYER, LAYER)
+    store.blobs.keep("team/image", long, LAYER)
+    assert store.blobs.all_stored_as("team/image", [LAYER, long, OTHER]) == {LAYER: LAYER, long: LAYER}
+    assert store.blobs.forget("team/image", long) == Forgotten(LAYER, unused=False)
+    assert store.blobs.forget("team/image", LAYER) == Forgotten(LAYER, unused=True)
+    assert store.blobs.forget("team/image", LAYER) is None
+
+
+def test_the_holders_of_a_blob_are_known(store):
+    for repository in ("b", "a"):
+        store.blobs.keep(repository, LAYER, LAYER)
+    assert store.blobs.holders(LAYER) == ("a", "b")
+    assert store.knows("a")
+    assert not store.knows("c")
+
+
+def test_a_secret_is_made_once_and_stays(store, tmp_path):
+    made = store.secret("uploads")
+    assert len(made) == 32
+    assert made != store.secret("others")
+    again = Store(tmp_path / "gate.db")
+    assert again.secret("uploads") == made
+    again.close()

@@ -111,7 +111,7 @@ def test_bytes_under_a_wrong_digest_are_not_kept(pusher):
     assert (answer.status_code, only_error(answer)["code"]) == (400, "DIGEST_INVALID")
 
 
-@pytest.mark.parametrize("digest", ["sha256:short", "md5:" + "0" * 32, "sha512:" + "0" * 128, "latest:1"])
+@pytest.mark.parametrize("digest", ["sha256:short", "md5:" + "0" * 32, "sha512:" + "0" * 127, "latest:1"])
 def test_a_digest_that_cannot_be_answered_for_is_told_so(pusher, digest):
     location = start(pusher)
     for answer in (
@@ -178,8 +178,8 @@ def test_tags_come_in_pages(gate, puller, make_image):
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("DELETE", f"/v2/team/image/manifests/{Digest.of(b'x')}", 405),
-        ("DELETE", f"/v2/team/image/blobs/{Digest.of(b'x')}", 405),
+        ("DELETE", "/v2/team/image/tags/list", 405),
+        ("POST", f"/v2/team/image/blobs/{Digest.of(b'x')}", 405),
         ("GET", "/v2/_catalog", 404),
         ("GET", "/v2/team/image/tags/list?n=many", 400),
         ("GET", "/v2/Team/image/manifests/v1", 400),

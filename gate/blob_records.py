@@ -1,0 +1,73 @@
+"""Which blobs were pushed into which repository, and under which digest the registry behind the gate has them.
+
+A registry may know sha256 only, and stores what it takes under another digest as that. And one that deletes
+nothing still has to seem to: what is not in these records does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import exists, select
+
+from compliance.oci.digest import Digest
+from gate.database import Database
+from gate.schema import StoredBlob, StoredPart
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A blob taken out of a repository. `unused` is whether nothing else there is stored under `stored_as`."""
+
+    stored_as: Digest
+    unused: bool
+
+
+class BlobRecords:
+    """May be used from several threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, repository: str, digest: Digest, stored_as: Digest) -> None:
+        """Remember that a blob is in a repository."""
+        with self._database.writing() as session:
+            session.merge(StoredBlob(repository=repository, digest=digest, stored_as=stored_as))
+
+    def stored_as(self, repository: str, digest: Digest, *, published: bool) -> Digest | None:
+        """What the registry calls a blob of this repository. `published`: only one of a readable manifest."""
+        query = select(StoredBlob.stored_as).where(
+            StoredBlob.repository == repository, StoredBlob.digest == digest
+        )
+        if published:
+            query = query.where(exists().where(StoredPart.repository == repository, StoredPart.blob == digest))
+        with self._database.reading() as session:
+            return session.scalars(query).first()
+
+    def all_stored_as(self, repository: str, digests: Iterable[Digest]) -> Mapping[Digest, Digest]:
+        """As `stored_as` for several blobs, those that are not there left out."""
+        query = select(StoredBlob.digest, StoredBlob.stored_as).where(
+            StoredBlob.repository == repository, StoredBlob.digest.in_(tuple(digests))
+        )
+        with self._database.reading() as session:
+            return {row.digest: row.stored_as for row in session.execute(query)}
+
+    def holders(self, digest: Digest) -> tuple[str, ...]:
+        """The repositories that have a blob, in the order of their names."""
+        query = select(StoredBlob.repository).where(StoredBlob.digest == digest).order_by(StoredBlob.repository)
+        with self._database.reading() as session:
+            return tuple(session.scalars(query))
+
+    def forget(self, repository: str, digest: Digest) -> Forgotten | None:
+        """Take a blob out of a repository, whatever is made of it; None when it is not there."""
+        with self._database.writing() as session:
+            found = session.get(StoredBlob, (repository, digest))
+            if found is None:
+                return None
+            session.delete(found)
+            session.flush()
+            others = select(StoredBlob.digest).where(
+                StoredBlob.repository == repository, StoredBlob.stored_as == found.stored_as
+            )
+            return Forgotten(found.stored_as, unused=session.scalars(others.limit(1)).first() is None)
