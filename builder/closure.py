@@ -202,8 +202,9 @@ def _remedy(ways: Iterable[Way], base: BaseDefinition) -> str:
     system = f"{base.os.id.capitalize()} {base.os.version}"
     parts = []
     if known:
+        them = "it" if len(known) == 1 else "them"
         parts.append(
-            f"{system} has it in {', '.join(known)}: write `system: [{', '.join(known)}]` in mlbuild.yaml, "
+            f"{system} has {them} in {', '.join(known)}: write `system: [{', '.join(known)}]` in mlbuild.yaml, "
             f"or ask the owner of {base.name}, {base.recipe.owner}."
         )
     if unknown:
