@@ -29,13 +29,24 @@ class RegistryError(ComplianceError):
     """The registry answered with an error.
 
     `status` is HTTP's, `code` the distribution specification's word for it, `reason` the registry's own text.
+    `retry_after` is how many seconds it asks to be left alone, where it does.
     """
 
-    def __init__(self, status: int, code: str, reason: str, *, asked: str = "", remedy: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        reason: str,
+        *,
+        asked: str = "",
+        remedy: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(f"{asked}: {reason}" if asked else reason, remedy=remedy)
         self.status = status
         self.code = code
         self.reason = reason
+        self.retry_after = retry_after
 
 
 class _Problem(BaseModel):
@@ -148,7 +159,9 @@ class Transport:
         first = problems[0] if problems else _Problem(code=_CODES.get(status, "UNKNOWN"))
         reason = first.message or f"{response.status_code} {response.reason_phrase}".strip()
         remedy = f"Log in first: docker login {self.registry}" if status == httpx.codes.UNAUTHORIZED else None
-        return RegistryError(status, first.code, reason, asked=asked, remedy=remedy)
+        seconds = response.headers.get("Retry-After", "")
+        retry_after = float(seconds) if seconds.isdecimal() else None  # else it is a date, of another clock
+        return RegistryError(status, first.code, reason, asked=asked, remedy=remedy, retry_after=retry_after)
 
 
 _CODES: Final = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NOT_FOUND", 405: "UNSUPPORTED", 429: "TOOMANYREQUESTS"}
