@@ -160,7 +160,7 @@ class ApprovalEntry(_File):
     """That somebody agrees."""
 
     by: Text = Field(description="Who.")
-    on: Day = Field(description="When.")
+    day: Day = Field(description="When.")
 
 
 class WaiverFile(_File):

@@ -190,7 +190,7 @@ def parse_waiver(document: Document, rules: Mapping[str, tuple[Policy, Rule]]) -
         path=file.path,
         key=file.key,
         justification=file.justification,
-        approvals=tuple(Approval(one.by, one.on) for one in file.approvals),
+        approvals=tuple(Approval(one.by, one.day) for one in file.approvals),
     )
 
 
@@ -202,9 +202,9 @@ def _refuse_unapproved(file: WaiverFile, policy: Policy, document: Document) -> 
             at=document.where(("approvals",)),
             remedy="Approvals count once a person, and the owner's own does not.",
         )
-    late = next((place for place, one in enumerate(file.approvals) if one.on > file.expires), None)
+    late = next((place for place, one in enumerate(file.approvals) if one.day > file.expires), None)
     if late is not None:
-        raise InvalidInput("approved after it expires", at=document.where(("approvals", late, "on")))
+        raise InvalidInput("approved after it expires", at=document.where(("approvals", late, "day")))
     if policy.waiver_justified and file.justification is None:
         raise InvalidInput(
             f"gives no justification, which policy {policy.name!r} demands",

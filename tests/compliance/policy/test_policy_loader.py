@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -71,6 +73,70 @@ def test_a_waiver_is_read() -> None:
     assert waiver.package.covers("pkg:pypi/pillow@9.4.0")
     assert waiver.scope.covers(Subject("serving/iris"))
     assert not waiver.scope.covers(Subject("training/iris"))
+    assert waiver.justification == "vulnerable_code_not_in_execute_path"
+    assert [one.by for one in waiver.approvals] == ["security@example.com", "lead@example.com"]
+
+
+def test_statements_and_exploitation_data_are_read() -> None:
+    policies = load_policies(DATA / "good")
+    policy = next(policy for policy in policies.policies if policy.name == "everything")
+    assert (policy.waiver_approvals, policy.waiver_justified) == (2, True)
+    assert (policy.vex.authors, policy.vex.days) == (("Vendor Security",), 30)
+    assert [one.file for one in policies.vex.statements] == ["vex/vendor.openvex.json"]
+    assert policies.threats.epss == {"CVE-2023-4863": 0.94}
+    assert policies.threats.exploited == {"CVE-2023-4863"}
+
+
+@pytest.mark.parametrize(
+    "name", ["vex/vendor.openvex.json", "data/epss.csv", "data/kev.json", "waivers/pillow.yaml"]
+)
+def test_the_digest_covers_everything_that_is_read(tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "policies"
+    shutil.copytree(DATA / "good", copy)
+    before = load_policies(copy).digest
+    assert before == load_policies(DATA / "good").digest
+    (copy / name).unlink()
+    assert load_policies(copy).digest != before
+
+
+FROM_THE_FILE = {
+    "an anchor": "anchor",
+    "an alias": "alias",
+    "a key twice": "key-twice",
+    "deep nesting": "nested-too-deep",
+    "text that reads backwards": "text-that-reads-backwards",
+    "an invisible line break": "line-separator",
+    "a letter of another alphabet": "look-alike-letter",
+    "a truth value of YAML 1.1": "yaml-1.1-boolean",
+    "a rule id twice": "rule-id-twice",
+    "a rule id twice, in two files": "rule-id-twice-in-two-files",
+    "a waiver for everything": "waiver-for-everything",
+    "a waiver for every package": "waiver-for-every-package",
+    "a waiver for every path": "waiver-for-every-path",
+}
+
+
+@pytest.mark.parametrize("name", FROM_THE_FILE.values(), ids=FROM_THE_FILE)
+def test_what_readers_trip_over_has_a_stated_outcome(name: str) -> None:
+    assert DATA / "refused" / name in REFUSED
+
+
+@pytest.mark.parametrize("place", ["p.yaml", "waivers/w.yaml"])
+def test_a_huge_file_is_refused_before_it_is_read_as_yaml(tmp_path: Path, place: str) -> None:
+    (tmp_path / "waivers").mkdir()
+    (tmp_path / place).write_bytes(b"# " + b"x" * 1_000_000)
+    begun = time.perf_counter()
+    with pytest.raises(InvalidInput, match="is larger than 1,000,000 bytes"):
+        load_policies(tmp_path)
+    assert time.perf_counter() - begun < 2
+
+
+def test_many_keys_in_a_file_of_the_largest_size_are_read_in_time(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("name: p\n" + "".join(f"x{number}: 1\n" for number in range(20_000)))
+    begun = time.perf_counter()
+    with pytest.raises(InvalidInput, match="unknown key 'x0'"):
+        load_policies(tmp_path)
+    assert time.perf_counter() - begun < 60
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_long_lists_are_cut_unless_asked_for() -> None:
         ),
         (
             {"absent": {"settings": "the config is unreadable"}},
-            "COULD NOT DECIDE serving/iris: runs-as-non-root: the config is unreadable",
+            "COULD NOT DECIDE serving/iris: runs-as-non-root: the config is unreadable (+3 more)",
         ),
     ],
 )
