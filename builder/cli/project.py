@@ -10,10 +10,12 @@ import click
 from builder import pipeline
 from builder.cli.context import EXIT_OF, REFUSED, Day, Session, failing_well, json_option
 from builder.cli.report import FORMS, form_of, write_report
+from builder.cli.sizes import megabytes
 from builder.discover import discover
 from builder.pipeline import BuiltProject, Project
 from builder.places import ProjectPlaces
 from builder.push import push_image
+from builder.pushed import PushedBlobs
 from builder.spec import SPEC_NAME
 from compliance.archive import save_judged
 from compliance.errors import InvalidInput, Location
@@ -23,6 +25,7 @@ from compliance.oci.registry import RegistryClient, RegistryError
 from compliance.policy.decision import Decision, Verdict
 from compliance.policy.evaluate import evaluate
 from compliance.policy.reports import render, to_json
+from compliance.retries import Retries
 
 
 @click.command()
@@ -143,6 +146,9 @@ def everything(session: Session) -> None:
 def push(session: Session, gate: str | None, tag: str) -> None:
     """Send the image and its evidence through the gate GATE (host:port), and print the admitted digest.
 
+    Only what the registry lacks is sent; what another of its repositories has is mounted from there. An
+    upload that is cut off goes on by itself.
+
     \b
     Examples:
       mlbuild push gate.example.com
@@ -155,7 +161,8 @@ def push(session: Session, gate: str | None, tag: str) -> None:
         raise InvalidInput("which gate?", remedy="Name it: `mlbuild push HOST:PORT`, or set MLBUILD_GATE.")
     built = pipeline.build(_project(session), workshop)
     target = Reference.parse(f"{host}/{built.repository}:{tag}")
-    with RegistryClient(host, credentials=Credentials.from_docker_config(host)) as client:
+    credentials = Credentials.from_docker_config(host)
+    with RegistryClient(host, credentials=credentials, retries=Retries()) as client:
         try:
             pushed = push_image(
                 client,
@@ -165,6 +172,7 @@ def push(session: Session, gate: str | None, tag: str) -> None:
                 built.evidence.bundles,
                 workshop.progress,
                 workers=workshop.settings.workers,
+                pushed=PushedBlobs(workshop.cache),
             )
         except RegistryError as error:
             if (error.status, error.code) != (403, "DENIED"):
@@ -178,10 +186,17 @@ def push(session: Session, gate: str | None, tag: str) -> None:
                 "blobs_sent": pushed.blobs_sent,
                 "bytes_sent": pushed.bytes_sent,
                 "blobs_present": pushed.blobs_present,
+                "evidence_bytes": pushed.evidence_bytes,
             }
         )
     else:
         session.out.print(f"ADMITTED {pushed.reference}", style="bold green", soft_wrap=True)
+        blobs = pushed.blobs_sent + pushed.blobs_present
+        session.out.print(
+            f"sent {pushed.blobs_sent} of {blobs} blobs, {megabytes(pushed.bytes_sent)}, "
+            f"and {megabytes(pushed.evidence_bytes)} of evidence",
+            soft_wrap=True,
+        )
 
 
 def _refused(session: Session, message: str) -> None:
