@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import netrc
+import os
 import ssl
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import Final
 
 import httpx
 
+from builder.artifact import Artifact, FetchError
 from builder.cache import Cache
 from builder.download import Artifact, Download, FetchError, Retries
+from builder.indexes import IndexAuth
 from builder.progress import Progress
 
 __all__ = ["Artifact", "FetchError", "Retries", "arrived", "fetch", "fetching"]
@@ -75,7 +77,7 @@ def fetching(
     progress.step(f"Downloading {len(missing)} files, {total / 1e6:,.0f} MB")
     stop = threading.Event()
     with (
-        httpx.Client(verify=_trusted(), timeout=_TIMEOUT, follow_redirects=True, auth=_credentials()) as client,
+        _client() as client,
         ThreadPoolExecutor(workers, "fetch") as pool,
     ):
 
@@ -94,26 +96,12 @@ def fetching(
                 future.cancel()
 
 
+def _client() -> httpx.Client:
+    return httpx.Client(verify=_trusted(), timeout=_TIMEOUT, follow_redirects=True, auth=IndexAuth(os.environ))
+
+
 def _trusted() -> ssl.SSLContext:
     """The usual public certificate authorities, and the system's, which may include a company's own."""
     context = httpx.create_ssl_context()
     context.load_default_certs()
     return context
-
-
-def _credentials() -> httpx.Auth | None:
-    """What ~/.netrc says of hosts, as pip and uv read it; credentials in a URL come first."""
-    try:
-        return _UrlThenNetrc()
-    except FileNotFoundError:
-        return None
-    except (netrc.NetrcParseError, OSError) as error:
-        raise FetchError("~/.netrc cannot be read", remedy="Correct the file or remove it.") from error
-
-
-class _UrlThenNetrc(httpx.NetRCAuth):
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if request.url.userinfo:
-            yield from httpx.BasicAuth(request.url.username, request.url.password).auth_flow(request)
-        else:
-            yield from super().auth_flow(request)
