@@ -74,7 +74,7 @@ NO_THREATS: Final = Threats()
 class _Exploited(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    cve: str = Field(alias="cveID", pattern=_CVE.pattern)
+    cve: str = Field(alias="cveID", pattern=rf"^{_CVE.pattern}$")
 
 
 class _Catalogue(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -60,7 +59,7 @@ def _complaints(parameters: EntrypointParameters, words: tuple[str, ...]) -> Ite
         if parameters.required:
             yield "the image names nothing to run"
         return
-    program = posixpath.basename(words[0])
+    program = words[0].rpartition("/")[2]
     if not parameters.shell and program in SHELLS:
         yield f"the image starts a shell ({words[0]})"
     elif parameters.programs is not None and not any(fnmatchcase(program, one) for one in parameters.programs):
