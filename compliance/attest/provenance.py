@@ -5,7 +5,8 @@ Build type `urn:mlbuild:build:v1`. `externalParameters` hold the spec as the use
 layer that it left), the packages that were built from source, and whether sources were compiled to bytecode.
 `resolvedDependencies` are the base (name `base`, annotation `base` for its name in base-images/), the lock
 (name `pylock.toml`), every wheel or source archive (annotations `version`, `index`, `uploadTime` and
-`yanked`), and every wheel that built one of these and is not in the image (annotation `buildOf`, its name).
+`yanked`), every wheel that built one of these and is not in the image (annotation `buildOf`, its name), and
+every Debian package and model (annotation `kind`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,21 @@ INDEX: Final = "index"
 UPLOAD_TIME: Final = "uploadTime"
 YANKED: Final = "yanked"
 BUILD_OF: Final = "buildOf"
+KIND: Final = "kind"
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Something else that went into the image: a Debian package, or a model by its path in the image.
+
+    `url` is where it came from; None for a file of the project.
+    """
+
+    kind: Literal["debian", "model"]
+    name: str
+    sha256: str
+    url: str | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +134,7 @@ def slsa_statement(
     base: Digest,
     lock: Lock,
     build: Build = Build(),  # noqa: B008 - frozen
+    materials: Sequence[Material] = (),
     started: datetime | None = None,
     finished: datetime | None = None,
 ) -> Statement:
@@ -130,6 +147,7 @@ def slsa_statement(
         ResourceDescriptor(name=LOCK, digest={"sha256": lock.digest.hex}),
         *(_wheel(package) for package in sorted(lock.packages, key=lambda each: (each.name, each.version))),
         *(_wheel(package, {BUILD_OF: sdist.name}) for sdist in build.sdists for package in sdist.requires),
+        *(_material(each) for each in materials),
     ]
     times = _Times(started_on=started, finished_on=finished) if started or finished else None
     predicate = _Predicate(
@@ -176,6 +194,15 @@ def _wheel(package: LockedPackage, further: Mapping[str, str] | None = None) -> 
     return ResourceDescriptor(name=package.name, uri=package.url, digest=digest, annotations=annotations)
 
 
+def _material(material: Material) -> ResourceDescriptor:
+    annotations: dict[str, Any] = {KIND: material.kind}
+    if material.version is not None:
+        annotations[VERSION] = material.version
+    return ResourceDescriptor(
+        name=material.name, uri=material.url, digest={"sha256": material.sha256}, annotations=annotations
+    )
+
+
 def read_provenance(statement: Statement, key: str) -> tuple[Provenance, Lock | None]:
     """What a verified statement says of the build; `key` is the name of the key that signed it.
 
@@ -186,7 +213,11 @@ def read_provenance(statement: Statement, key: str) -> tuple[Provenance, Lock | 
     resolved = predicate.build_definition.resolved_dependencies
     base = _only(resolved, BASE)
     lock = _only(resolved, LOCK)
-    packages = tuple(_locked(each) for each in resolved if not _is_input(each) and _builds(each) is None)
+    packages = tuple(
+        _locked(each)
+        for each in resolved
+        if not _is_input(each) and _builds(each) is None and KIND not in (each.annotations or {})
+    )
     return (
         Provenance(builder=predicate.run_details.builder.id, key=key, lock=lock, base=base),
         Lock(lock, packages) if lock is not None else None,

@@ -3,6 +3,7 @@ import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,8 @@ from packaging.pylock import Pylock
 from builder.lock import as_evidence, inventory_packages, is_current, read_lock
 from builder.lock_reader import parse_lock
 from builder.lock_writer import render
-from builder.lockfile import LockedWheel, Pins
+from builder.lockfile import LockedModel, LockedWheel, Pins
+from builder.models.asked import Model
 from builder.spec import Spec
 from builder.target import Target
 from compliance.bases import BaseDefinition, find_base, read_bases
@@ -23,6 +25,7 @@ from compliance.oci.digest import Digest
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).parent / "data"
 GOOD = DATA / "lock-good.toml"
+WHOLE = DATA / "lock-good-whole.toml"
 BAD = sorted((DATA / "lock-bad").glob("*.toml"))
 LAYER = Digest("sha256:" + "1a" * 32)
 
@@ -32,10 +35,24 @@ def base() -> BaseDefinition:
     return find_base(read_bases(ROOT / "base-images"), "python3.11-slim", "amd64")
 
 
-def test_reads_what_it_writes() -> None:
-    lock = read_lock(GOOD)
-    assert render(lock.pins, lock.wheels) == GOOD.read_bytes()
-    assert lock.digest == Digest.of(GOOD.read_bytes())
+@pytest.mark.parametrize("path", [GOOD, WHOLE], ids=lambda path: path.stem)
+def test_reads_what_it_writes(path: Path) -> None:
+    lock = read_lock(path)
+    assert render(lock.pins, lock.wheels, lock.system, lock.models) == path.read_bytes()
+    assert lock.digest == Digest.of(path.read_bytes())
+
+
+def test_debian_packages_and_models_are_read() -> None:
+    lock = read_lock(WHOLE)
+    assert lock.system is not None
+    assert [(deb.name, deb.licence, deb.depends) for deb in lock.system.debs] == [
+        ("libgl1", "MIT", ("libc6", "libglvnd0")),
+        ("libglvnd0", None, ()),
+    ]
+    assert [(model.source, model.to, model.size) for model in lock.models] == [
+        ("model/iris.skops", "/models/iris.skops", 2815),
+        ("https://models.invalid/net.gguf", "/models/net.gguf", None),
+    ]
 
 
 def test_a_lock_is_a_standard_pylock() -> None:
@@ -137,6 +154,32 @@ def test_is_current_goes_by_what_is_asked_for(
     lock = read_lock(_written(tmp_path, base, ("model-server>=1",)))
     spec = Spec(image="a/b", base=base.name, requirements=("requirements.txt",))
     assert is_current(lock, spec, base) == (reason is None, reason or "the lock answers the spec")
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"system": ("libgl1",)}, "the Debian packages have changed: + libgl1"),
+        ({"models": ({"path": "net.gguf"},)}, "the models have changed: + net.gguf to /models/net.gguf"),
+    ],
+)
+def test_is_current_goes_by_debian_packages_and_models(
+    tmp_path: Path, base: BaseDefinition, asked: dict[str, Any], reason: str
+) -> None:
+    lock = read_lock(_written(tmp_path, base, ()))
+    spec = Spec(image="a/b", base=base.name, dependencies=(), **asked)
+    assert is_current(lock, spec, base) == (False, reason)
+
+
+def test_a_lock_of_another_sha256_than_the_specs_is_not_current(tmp_path: Path, base: BaseDefinition) -> None:
+    model = Model(path="net.gguf")
+    pins = Pins(base.name, base.digest, Target.of(base), (), models=("net.gguf to /models/net.gguf",))
+    path = tmp_path / "pylock.toml"
+    path.write_bytes(render(pins, (), None, [LockedModel("net.gguf", None, model.target, "a" * 64, 1)]))
+    lock = read_lock(path)
+    for sha256, current in ((None, True), ("a" * 64, True), ("b" * 64, False)):
+        spec = Spec(image="a/b", base=base.name, dependencies=(), models=(Model(path="net.gguf", sha256=sha256),))
+        assert is_current(lock, spec, base)[0] is current
 
 
 def test_is_current_goes_by_the_base(tmp_path: Path, base: BaseDefinition) -> None:

@@ -41,6 +41,7 @@ def make_deb(tmp_path: Path) -> MakeDeb:
         compression: str = ".xz",
         members: tuple[tarfile.TarInfo, ...] = (),
         conffiles: str = "",
+        postinst: bytes = b"",
     ) -> Path:
         files = files or {}
         control = f"Package: {name}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: nobody\n"
@@ -54,6 +55,8 @@ def make_deb(tmp_path: Path) -> MakeDeb:
         )
         data = tar_of(files, members)
         described = {"control": control.encode(), "md5sums": sums.encode(), "conffiles": conffiles.encode()}
+        if postinst:
+            described["postinst"] = postinst
         compress = COMPRESSORS[compression]
         path = tmp_path / f"{name}_{version}_{architecture}.deb"
         path.write_bytes(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.attest.provenance import SpecFile, read_build, read_provenance, slsa_statement
+from compliance.attest.provenance import Material, SpecFile, read_build, read_provenance, slsa_statement
 from compliance.attest.statement import Statement, parse_statement, sbom_statement, subjects_for
 from compliance.errors import InvalidInput
 from compliance.evidence import Absent, Build, BuildStep, BuiltSdist, Lock, LockedPackage, Provenance
@@ -217,3 +217,30 @@ def test_what_built_a_package_must_be_said_plainly() -> None:
     raw["predicate"]["buildDefinition"]["resolvedDependencies"][-1]["annotations"]["buildOf"] = 7
     with pytest.raises(InvalidInput, match="what 'setuptools' built"):
         read_provenance(parse_statement(json.dumps(raw).encode()), "ci")
+
+
+def test_debian_packages_and_models_are_named_and_are_no_locked_packages() -> None:
+    materials = (
+        Material("debian", "libgl1", "c" * 64, "http://deb.example/libgl1.deb", "1.6.0-1"),
+        Material("model", "/models/iris.skops", "d" * 64),
+    )
+    made = slsa_statement(
+        SUBJECTS,
+        builder="urn:mlbuild:builder:test",
+        spec=SpecFile("mlbuild.yaml", "image: serving/iris\n"),
+        layout_version=1,
+        base_name="python3.11-slim",
+        base=BASE,
+        lock=LOCK,
+        materials=materials,
+    )
+    assert made.predicate["buildDefinition"]["resolvedDependencies"][-2:] == [
+        {
+            "name": "libgl1",
+            "uri": "http://deb.example/libgl1.deb",
+            "digest": {"sha256": "c" * 64},
+            "annotations": {"kind": "debian", "version": "1.6.0-1"},
+        },
+        {"name": "/models/iris.skops", "digest": {"sha256": "d" * 64}, "annotations": {"kind": "model"}},
+    ]
+    assert read_provenance(made, "k")[1] == LOCK

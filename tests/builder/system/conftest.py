@@ -1,0 +1,81 @@
+"""A tiny base, and Debian packages to lie on it, all made by hand and in a cache."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.bases import BuiltBase, build_base
+from builder.bases.build import COMPRESSION, config_of, manifest_of, write_base_layer
+from builder.cache import Cache
+from builder.progress import Quiet
+from compliance.base_files import LockedDeb, LockedImage
+from compliance.bases import BaseDefinition, settings_of
+from compliance.oci.digest import Digest
+from compliance.oci.manifest import Platform
+from tests.builder.bases.conftest import make_deb, make_recipe, needed
+
+__all__ = ["make_deb", "make_recipe", "needed"]
+
+CREATED = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
+
+Stock = Callable[..., LockedDeb]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def stock(make_deb: Any, cache: Cache) -> Stock:
+    """Makes a package, puts it into the cache and says what a lock would say of it."""
+
+    def stock(name: str, files: Mapping[str, Any], *depends: str, **options: Any) -> LockedDeb:
+        raw = make_deb(name, "3.11.2-6", files=files, **options).read_bytes()
+        sha256 = hashlib.sha256(raw).hexdigest()
+        cache.put([raw], Digest(f"sha256:{sha256}"))
+        return LockedDeb(
+            name=name,
+            version="3.11.2-6",
+            architecture="amd64",
+            source=name,
+            source_version="3.11.2-6",
+            archive="debian",
+            path=f"pool/{name}.deb",
+            size=len(raw),
+            sha256=sha256,
+            depends=depends,
+        )
+
+    return stock
+
+
+@pytest.fixture
+def base(stock: Stock, make_recipe: Any, needed: Any, cache: Cache, tmp_path: Path) -> BuiltBase:
+    """A base without programs, documentation and headers."""
+    recipe = make_recipe(
+        files={
+            "exclude": ["usr/share/base-passwd/*", "usr/share/libc-bin/*", "usr/bin/*", "usr/share/doc/*/*"],
+            "include": ["usr/bin/python3.11", "usr/share/doc/*/copyright"],
+        }
+    )
+    packages = [stock(name, files) for name, files in sorted(needed.items())]
+    paths = {package.sha256: cache.path(Digest(f"sha256:{package.sha256}")) for package in packages}
+    with (tmp_path / "expected").open("wb") as blob:
+        written = write_base_layer(recipe, packages, paths, CREATED, blob)
+    platform = Platform(os="linux", architecture="amd64")
+    config = config_of(settings_of(recipe, CREATED), platform, [written.diff_id], CREATED)
+    image = LockedImage(
+        architecture="amd64",
+        manifest=Digest.of(manifest_of(config, [written.descriptor]).to_json()),
+        config=Digest.of(config.to_json()),
+        diff_ids=(written.diff_id,),
+        size=written.descriptor.size,
+        packages=tuple(packages),
+    )
+    definition = BaseDefinition(recipe, image, CREATED, COMPRESSION.writer, tmp_path / "tiny")
+    return build_base(definition, cache, Quiet())
