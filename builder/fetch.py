@@ -15,9 +15,10 @@ import httpx
 
 from builder.artifact import Artifact, FetchError
 from builder.cache import Cache
-from builder.download import Artifact, Download, FetchError, Retries
+from builder.download import Download
 from builder.indexes import IndexAuth
 from builder.progress import Progress
+from compliance.retries import Retries
 
 __all__ = ["Artifact", "FetchError", "Retries", "arrived", "fetch", "fetching"]
 

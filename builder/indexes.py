@@ -7,6 +7,7 @@ the same index. Sources on the local disk are left out: a lock must mean the sam
 from __future__ import annotations
 
 import configparser
+import netrc
 import os
 import ssl
 from collections.abc import Generator, Iterator, Mapping
@@ -96,8 +97,8 @@ def has_system_certificates() -> bool:
 class IndexAuth(httpx.Auth):
     """Sends the credentials of an index, and only to that index's host.
 
-    They come from the index addresses in the environment (`UV_INDEX=https://user:token@host/simple`), else
-    from ~/.netrc.
+    They come from the address that is asked, else from the index addresses in the environment and in pip's
+    settings (`UV_INDEX=https://user:token@host/simple`), else from ~/.netrc.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -106,7 +107,10 @@ class IndexAuth(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         found = self._by_host.get(request.url.netloc.decode("ascii"))
-        if found is not None:
+        if request.url.userinfo:
+            basic = httpx.BasicAuth(request.url.username, request.url.password)
+            yield from basic.auth_flow(request)
+        elif found is not None:
             basic = httpx.BasicAuth(*found)
             yield from basic.auth_flow(request)
         elif self._netrc is not None:
@@ -127,4 +131,7 @@ def _credentials(environment: Mapping[str, str]) -> Iterator[tuple[str, tuple[st
 
 def _netrc(environment: Mapping[str, str]) -> httpx.NetRCAuth | None:
     path = Path(environment.get("NETRC") or Path(environment.get("HOME", "/nonexistent")) / ".netrc")
-    return httpx.NetRCAuth(str(path)) if path.is_file() else None
+    try:
+        return httpx.NetRCAuth(str(path)) if path.is_file() else None
+    except (netrc.NetrcParseError, OSError) as error:
+        raise InvalidInput("cannot be read", at=Location(path), remedy="Correct the file or remove it.") from error
