@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from builder.errors import BuilderError
 from compliance.oci.digest import Digest
+
+_LOCK_AGAIN: Final = "Somebody replaced the file: run `mlbuild lock` again and look at what changed."
 
 
 class FetchError(BuilderError):

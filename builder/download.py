@@ -27,7 +27,6 @@ from builder.progress import Advance
 from compliance.retries import Retries
 
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LOCK_AGAIN: Final = "Somebody replaced the file: run `mlbuild lock` again and look at what changed."
 
 
 class _Cut(Exception):
