@@ -82,6 +82,7 @@ def sign_evidence(
         base_name=base.name,
         base=base.digest,
         lock=as_evidence(lock),
+        lock_content=lock.path.read_bytes(),
         materials=lock_materials(lock, base),
         build=build_facts(spec, lock, image),
     )

@@ -11,6 +11,8 @@ every Debian package and model (annotation `kind`).
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -133,6 +135,7 @@ def slsa_statement(
     base_name: str,
     base: Digest,
     lock: Lock,
+    lock_content: bytes | None = None,
     build: Build = Build(),  # noqa: B008 - frozen
     materials: Sequence[Material] = (),
     started: datetime | None = None,
@@ -140,11 +143,15 @@ def slsa_statement(
 ) -> Statement:
     """The claim that `builder` made `subjects` from `spec`, `base` and `lock`, doing what `build` says.
 
-    Times are aware datetimes.
+    `lock_content` is the lock's bytes, for whoever wants to build the image again. Times are aware datetimes.
     """
     dependencies = [
         ResourceDescriptor(name=BASE, digest={"sha256": base.hex}, annotations={BASE: base_name}),
-        ResourceDescriptor(name=LOCK, digest={"sha256": lock.digest.hex}),
+        ResourceDescriptor(
+            name=LOCK,
+            digest={"sha256": lock.digest.hex},
+            content=base64.b64encode(lock_content).decode() if lock_content is not None else None,
+        ),
         *(_wheel(package) for package in sorted(lock.packages, key=lambda each: (each.name, each.version))),
         *(_wheel(package, {BUILD_OF: sdist.name}) for sdist in build.sdists for package in sdist.requires),
         *(_material(each) for each in materials),
@@ -222,6 +229,25 @@ def read_provenance(statement: Statement, key: str) -> tuple[Provenance, Lock | 
         Provenance(builder=predicate.run_details.builder.id, key=key, lock=lock, base=base),
         Lock(lock, packages) if lock is not None else None,
     )
+
+
+def read_sources(statement: Statement) -> tuple[SpecFile, bytes]:
+    """The spec and the lock of a verified statement, from which the image can be built again.
+
+    Raises InvalidInput when the statement does not hold the lock, or holds another than it names.
+    """
+    predicate = _predicate(statement).build_definition
+    spec = predicate.external_parameters.spec
+    for each in predicate.resolved_dependencies:
+        if each.name == LOCK and _is_input(each) and each.content is not None:
+            try:
+                lock = base64.b64decode(each.content, validate=True)
+            except binascii.Error as error:
+                raise InvalidInput("the lock in the provenance is not base64") from error
+            if Digest.of(lock) != each.sha256:
+                raise InvalidInput("the lock in the provenance is not the one it names")
+            return SpecFile(spec.name, spec.content), lock
+    raise InvalidInput("the provenance does not hold the lock", remedy="Build and push the image again.")
 
 
 def read_build(statement: Statement) -> Build | Absent:

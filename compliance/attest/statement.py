@@ -15,13 +15,17 @@ STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 
 
 class ResourceDescriptor(BaseModel):
-    """Something a statement names (in-toto ResourceDescriptor v1). `digest` maps algorithm to lower-case hex."""
+    """Something a statement names (in-toto ResourceDescriptor v1). `digest` maps algorithm to lower-case hex.
+
+    `content` is the thing itself in base64, where it is small and worth having at hand.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: StrictStr | None = None
     uri: StrictStr | None = None
     digest: dict[str, StrictStr] | None = None
+    content: StrictStr | None = None
     annotations: dict[str, Any] | None = None
 
     @property
