@@ -24,7 +24,7 @@ _HEAD: Final = 8
 """Chunks kept from the start of a stream, where linkers put symbol and version tables."""
 _TAIL: Final = 8
 """Chunks kept from where it was read last."""
-_MANY: Final = 50_000
+_MANY: Final = 10_000
 """Entries of all tables together; real objects have some hundreds."""
 _WEAK: Final = 2  # VER_FLG_WEAK
 _UNREADABLE: Final = (ELFError, ConstructError, UnicodeDecodeError, ValueError, OverflowError, KeyError)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.elf import SharedObject, read_shared_object, seekable
@@ -65,6 +65,7 @@ def test_a_file_that_is_cut_short_is_no_object(length: int) -> None:
     assert found is None or length >= len(FULL) - 16  # without the last entry, which says that there are no more
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(min_value=4, max_value=len(FULL) - 1), st.integers(0, 255), max_size=8))
 def test_a_damaged_file_is_read_or_left_but_never_fatal(changes: dict[int, int]) -> None:
     data = bytearray(FULL)
