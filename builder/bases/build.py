@@ -70,10 +70,7 @@ def build_base(definition: BaseDefinition, cache: Cache, progress: Progress, *, 
     result is not what the lock says.
     """
     image = definition.image
-    inputs = (*image.diff_ids, *(package.sha256 for package in image.packages))
-    recipe = LayerRecipe(
-        "debian", tuple(str(part) for part in inputs), definition.prefix, definition.python, COMPRESSION
-    )
+    recipe = base_recipe(definition)
     stored = cache.layer(recipe)
     if stored is None:
         debs = fetch_debs(definition.recipe, image.packages, definition.created, cache, progress, workers=workers)
@@ -94,6 +91,15 @@ def build_base(definition: BaseDefinition, cache: Cache, progress: Progress, *, 
             f"by {COMPRESSION.writer}, there by {definition.compressor}"
         )
     return built
+
+
+def base_recipe(definition: BaseDefinition) -> LayerRecipe:
+    """What the base's layer is made from."""
+    image = definition.image
+    inputs = (*image.diff_ids, *(package.sha256 for package in image.packages))
+    return LayerRecipe(
+        "debian", tuple(str(part) for part in inputs), definition.prefix, definition.python, COMPRESSION
+    )
 
 
 def write_base_layer(
