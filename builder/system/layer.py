@@ -27,6 +27,7 @@ from builder.progress import Progress
 from builder.system.alternatives import alternatives, chosen_links
 from builder.system.inventory import check_system
 from compliance.base_files import LockedDeb
+from compliance.bases import BaseDefinition
 from compliance.inventory import Ecosystem, Origin
 
 OF_NAMED: Final = ("usr/bin/", "usr/sbin/", "usr/games/", "usr/include/")
@@ -51,13 +52,7 @@ def system_layer(
         return None
     definition = base.definition
     check_system(system, definition)
-    files = definition.recipe.files
-    inputs = (
-        *(str(layer.diff_id) for layer in base.layers),
-        json.dumps([files.exclude, files.include]),
-        *(f"{deb.name} {deb.sha256}{' named' * (deb.name in asked)}" for deb in system.debs),
-    )
-    recipe = Recipe("system", inputs, compression=compression)
+    recipe = system_recipe(definition, system, asked, compression)
     stored = cache.layer(recipe)
     if stored is None:
         debs = fetch_debs(
@@ -82,6 +77,22 @@ def system_layer(
         ecosystem=Ecosystem.DEBIAN,
         contents=f"Debian packages: {' '.join(sorted(asked))}",
     )
+
+
+def system_recipe(
+    base: BaseDefinition,
+    system: LockedSystem,
+    asked: Sequence[str],
+    compression: Compression = Compression.GZIP,
+) -> Recipe:
+    """What the layer is made from."""
+    files = base.recipe.files
+    inputs = (
+        *(str(diff_id) for diff_id in base.image.diff_ids),
+        json.dumps([files.exclude, files.include]),
+        *(f"{deb.name} {deb.sha256}{' named' * (deb.name in asked)}" for deb in system.debs),
+    )
+    return Recipe("system", inputs, compression=compression)
 
 
 def _write(
