@@ -38,7 +38,7 @@ def model_layers(
     InvalidInput for a file of the project that is not the locked one, FetchError for an address that does
     not give what is locked.
     """
-    recipes = [_recipe(model, user, compression) for model in models]
+    recipes = [model_recipe(model, user, compression) for model in models]
     missing = [model for model, recipe in zip(models, recipes, strict=True) if cache.layer(recipe) is None]
     files = _files(missing, root, cache, progress, workers)
     for model in missing:
@@ -49,7 +49,8 @@ def model_layers(
     )
 
 
-def _recipe(model: LockedModel, user: User, compression: Compression) -> Recipe:
+def model_recipe(model: LockedModel, user: User, compression: Compression = Compression.GZIP) -> Recipe:
+    """What a model's layer is made from."""
     home = (f"{user.home} {user.uid}:{user.gid}",) if _in_home(model, user) else ()
     return Recipe("model", (model.to, model.sha256, *home), compression=compression)
 
