@@ -14,7 +14,7 @@ from typing import Protocol
 from builder.cache import Cache, Recipe, StoredLayer
 from builder.errors import BuilderError
 from builder.image_config import ImageSettings, image_config, runtime_config
-from builder.layers.app import AppInput, app_entries, app_inputs, find_files
+from builder.layers.app import AppFile, AppInput, app_entries, app_inputs, find_files
 from builder.layers.inputs import Environment, WheelInput
 from builder.layers.tar import Compression, write_layer
 from builder.progress import Progress
@@ -171,15 +171,24 @@ def app_layer(
     app: AppInput, cache: Cache, progress: Progress, *, compression: Compression = Compression.GZIP
 ) -> ImageLayer | None:
     """The layer of the project's files; None when there are no files. Raises InvalidInput as find_files does."""
-    found = find_files(app)
-    if not found:
+    files = _with_digests(app, cache)
+    if not files:
         return None
-    files = [(file, Digest.of(b"") if file.target else cache.digest_of(file.source)) for file in found]
     recipe = Recipe("app", app_inputs(files), compression=compression)
     if cache.layer(recipe) is None:
         progress.step(f"Making the layer of the project's files: {len(files)}")
     stored = cache.make_layer(recipe, lambda blob: write_layer(app_entries(files), blob, compression=compression))
     return _image_layer(stored, Origin.APP)
+
+
+def app_recipe(app: AppInput, cache: Cache, compression: Compression = Compression.GZIP) -> Recipe | None:
+    """What the layer of the project's files is made from; None when there are no files."""
+    files = _with_digests(app, cache)
+    return Recipe("app", app_inputs(files), compression=compression) if files else None
+
+
+def _with_digests(app: AppInput, cache: Cache) -> list[tuple[AppFile, Digest]]:
+    return [(file, Digest.of(b"") if file.target else cache.digest_of(file.source)) for file in find_files(app)]
 
 
 def _wheel_layer(job: WheelJob, stored: StoredLayer) -> ImageLayer:
