@@ -109,9 +109,12 @@ def settle_lock(project: Project, workshop: Workshop, *, upgrade: bool = False, 
     )
 
 
-def build(project: Project, workshop: Workshop) -> BuiltProject:
-    """Build the image from its lock and sign its evidence. What is there already is not made again."""
-    return _build(project, workshop, settle_lock(project, workshop))
+def build(project: Project, workshop: Workshop, lock: LockFile | None = None) -> BuiltProject:
+    """Build the image and sign its evidence: from `lock`, or the one that answers the spec.
+
+    What is there already is not made again.
+    """
+    return _build(project, workshop, settle_lock(project, workshop) if lock is None else lock)
 
 
 def check(project: Project, workshop: Workshop) -> Decision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 from builder.cache import Cache
@@ -18,7 +19,7 @@ from compliance.scan.sightings import Sightings
 from compliance.scan.trivy import Trivy
 
 ARCHITECTURE: Final = "amd64"
-"""What images are built for."""
+"""What images are built for where nothing else is said."""
 
 
 class Workshop:
@@ -32,6 +33,11 @@ class Workshop:
         self.now = now
         self.at = now if at is None else at
 
+    def signing_with(self, key: Path) -> Workshop:
+        """The same, but for a key of its own, trusted by nobody: for images that are built to be compared."""
+        settings = self.settings.model_copy(update={"key": key, "trusted_keys": key.parent / "trusted-keys"})
+        return Workshop(settings, self.progress, now=self.now, at=self.at)
+
     @cached_property
     def cache(self) -> Cache:
         return Cache(self.settings.cache)
@@ -44,9 +50,9 @@ class Workshop:
     def bases(self) -> tuple[BaseDefinition, ...]:
         return read_bases(self.settings.bases)
 
-    def base(self, name: str) -> BaseDefinition:
+    def base(self, name: str, architecture: str = ARCHITECTURE) -> BaseDefinition:
         """The curated base called `name`. Raises InvalidInput, with the nearest name, when there is none."""
-        return find_base(self.bases, name, ARCHITECTURE)
+        return find_base(self.bases, name, architecture)
 
     @cached_property
     def trivy(self) -> Trivy:
