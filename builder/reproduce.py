@@ -24,6 +24,8 @@ from compliance.oci.registry import RegistryClient
 
 APP: Final = "/app/"
 
+_NOT_TAKEN: Final = shutil.ignore_patterns(".git", ".mlbuild", ".venv")
+
 
 @dataclass(frozen=True, slots=True)
 class LayerPair:
@@ -68,6 +70,8 @@ def reproduce(
         spec_path = root / spec_file.name
         if files is None:
             _take_app_files(client, image, root)
+        else:
+            shutil.copytree(files, root, symlinks=True, dirs_exist_ok=True, ignore=_NOT_TAKEN)
         spec_path.write_text(spec_file.content, encoding="utf-8")
         (root / LOCK_NAME).write_bytes(lock_raw)
         project = pipeline.Project(spec_path, read_spec(spec_path))
