@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +21,8 @@ from builder.layers.tree import cut, measure_tree
 from builder.layers.wheel import open_wheel
 from builder.progress import Advance, Progress
 from compliance.oci.digest import Digest
+
+_TREES: Final = "trees"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,22 @@ class WheelJob:
 def settled_plan(wheels: Sequence[WheelInput], rules: LayerRules, cache: Cache) -> list[WheelJob]:
     """The layers of these wheels, which are on disk unless they were measured before."""
     return rules.plan(wheels, {wheel.sha256: tree_of(wheel, rules, cache) for wheel in wheels})
+
+
+def foreseen_plan(wheels: Sequence[WheelInput], rules: LayerRules, cache: Cache) -> tuple[list[WheelJob], bool]:
+    """The layers as far as they can be told without downloading, and whether that is for certain.
+
+    It is when every wheel was measured before, or is there.
+    """
+    known = {
+        wheel.sha256: tree_of(wheel, rules, cache) if cache.get(wheel.digest) else _noted(wheel, rules, cache)
+        for wheel in wheels
+    }
+    trees = {sha256: tree for sha256, tree in known.items() if tree is not None}
+    if len(trees) == len(known):
+        return rules.plan(wheels, trees), True
+    small = Tree(0)  # most wheels are
+    return rules.plan(wheels, {sha256: tree or small for sha256, tree in known.items()}), False
 
 
 def make_wheel_layers(
@@ -192,15 +210,22 @@ class _TreeRecord(BaseModel):
 
 def tree_of(wheel: WheelInput, rules: LayerRules, cache: Cache) -> Tree:
     """What a wheel installs, as noted in the cache; else measured, for which the wheel must be there."""
-    environment = rules.environment
-    key = f"{wheel.sha256} {environment.prefix} {environment.python} {rules.limit} {LAYOUT_VERSION}"
-    name = Digest.of(key.encode()).hex
-    known = cache.recall("trees", name, _TreeRecord)
+    known = _noted(wheel, rules, cache)
     if known is None:
-        tree = measure_tree(wheel, environment, rules.limit)
-        known = _TreeRecord(size=tree.size, parts=tree.parts)
-        cache.remember("trees", name, known)
-    return Tree(known.size, known.parts)
+        known = measure_tree(wheel, rules.environment, rules.limit)
+        cache.remember(_TREES, _key(wheel, rules), _TreeRecord(size=known.size, parts=known.parts))
+    return known
+
+
+def _noted(wheel: WheelInput, rules: LayerRules, cache: Cache) -> Tree | None:
+    record = cache.recall(_TREES, _key(wheel, rules), _TreeRecord)
+    return None if record is None else Tree(record.size, record.parts)
+
+
+def _key(wheel: WheelInput, rules: LayerRules) -> str:
+    environment = rules.environment
+    parts = f"{wheel.sha256} {environment.prefix} {environment.python} {rules.limit} {LAYOUT_VERSION}"
+    return Digest.of(parts.encode()).hex
 
 
 def _make(job: WheelJob, cache: Cache, advance: Advance) -> None:
