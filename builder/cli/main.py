@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli import advisories, base, cache, compare, db, image, key, policy, smoke
+from builder.cli import advisories, base, cache, compare, db, image, key, plan, policy, smoke
 from builder.cli import project as project_commands
 from builder.cli.context import Session, failing_well
 
@@ -55,6 +55,7 @@ def main(context: click.Context, project: Path, as_json: bool, quiet: bool) -> N
 for command in (
     *project_commands.COMMANDS,
     *image.COMMANDS,
+    *plan.COMMANDS,
     *compare.COMMANDS,
     *smoke.COMMANDS,
     base.group,
