@@ -25,6 +25,7 @@ def rulebook(tmp_path):
         bases=tmp_path / "bases",
         keys=tmp_path / "keys",
         cache=tmp_path / "cache",
+        sightings=tmp_path / "sightings.sqlite",
         trivy=tmp_path / "no-trivy",
         now=lambda: datetime(2026, 11, 22, tzinfo=UTC),
     )

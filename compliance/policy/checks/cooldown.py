@@ -47,10 +47,9 @@ def _complaints(
     parameters: CooldownParameters, packages: tuple[LockedPackage, ...], at: datetime
 ) -> Iterator[tuple[LockedPackage, str, str]]:
     exempt = [package_pattern(text) for text in parameters.exempt]
-    earliest = at - timedelta(days=parameters.days)
     for package in packages:
         uploaded = package.upload_time
-        if uploaded is not None and in_utc(uploaded) <= earliest:
+        if uploaded is not None and at - in_utc(uploaded) >= timedelta(days=parameters.days):
             continue
         if any(pattern.covers(locked_purl(package.name, package.version)) for pattern in exempt):
             continue
@@ -61,12 +60,19 @@ def _complaints(
                 "run `mlbuild lock` with an index that gives upload times (PEP 700)",
             )
         else:
-            until = (in_utc(uploaded) + timedelta(days=parameters.days)).date()
             yield (
                 package,
                 f"was released on {in_utc(uploaded).date()}, less than {parameters.days} days ago",
-                f"run `mlbuild lock`, which takes an older release, or wait until {until}",
+                "run `mlbuild lock`, which takes an older release, "
+                f"or wait until {_end(uploaded, parameters.days)}",
             )
+
+
+def _end(uploaded: datetime, days: int) -> str:
+    try:
+        return str((in_utc(uploaded) + timedelta(days=days)).date())
+    except OverflowError:  # a time made up, at the end of the calendar
+        return f"it is {days} days old"
 
 
 CHECK = Check(name="cooldown", parameters=CooldownParameters, run=run, waived_by=frozenset({Selector.PACKAGE}))

@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 
 from compliance.evidence import (
     Absent,
+    Build,
+    BuildStep,
+    BuiltSdist,
     Database,
     Evidence,
     Lock,
@@ -25,10 +28,13 @@ from compliance.inventory import (
     Base,
     Ecosystem,
     Inventory,
+    Layer,
     ModelFile,
     OperatingSystem,
     Origin,
     Package,
+    Privilege,
+    PrivilegedFile,
     Settings,
 )
 from compliance.oci.digest import Digest
@@ -73,6 +79,10 @@ vulnerabilities = st.builds(
     texts,
     texts,
     published=st.one_of(st.none(), times),
+    cvss=st.one_of(st.none(), st.floats(0, 10), st.integers(0, 10)),
+    epss=st.one_of(st.none(), st.floats(0, 1)),
+    known_exploited=st.one_of(st.none(), st.booleans()),
+    first_seen=st.one_of(st.none(), times),
 )
 databases = st.builds(Database, st.sampled_from(["trivy", "advisories", "x"]), digests, times)
 scans = st.builds(
@@ -90,8 +100,13 @@ locked = st.builds(
     st.one_of(st.none(), texts),
     st.one_of(st.none(), texts, st.sampled_from(["https://pypi.org:x/simple", "https://[::1", "file:///x"])),
     st.one_of(st.none(), texts),
+    st.one_of(st.none(), times),
+    st.one_of(st.none(), st.booleans()),
 )
 sboms = st.builds(Sbom, digests, texts, st.integers(0, 2), st.lists(purls, max_size=2).map(tuple))
+words = st.lists(texts, max_size=3).map(tuple)
+steps = st.builds(BuildStep, texts, st.booleans())
+sdists = st.builds(BuiltSdist, texts, versions, st.one_of(st.none(), texts), st.booleans())
 evidence = st.builds(
     Evidence,
     subject=st.builds(
@@ -100,7 +115,9 @@ evidence = st.builds(
         st.one_of(st.none(), st.sampled_from(["serving", "?"])),
         st.one_of(st.none(), digests),
     ),
-    base=st.one_of(absences, st.builds(Base, texts, digests, st.just(()), texts, times)),
+    base=st.one_of(
+        absences, st.builds(Base, texts, digests, st.just(()), texts, times, st.one_of(st.none(), times))
+    ),
     inventory=st.one_of(
         absences,
         st.builds(Inventory, st.just(OperatingSystem("debian", "12")), st.lists(packages, max_size=4).map(tuple)),
@@ -110,7 +127,11 @@ evidence = st.builds(
         st.builds(
             Settings,
             st.one_of(texts, st.sampled_from(["0", "٠", "-0", "9" * 5000, "root:root"])),
-            *[st.just(())] * 5,
+            words,
+            words,
+            words,
+            st.lists(st.one_of(texts, st.sampled_from(["80/tcp", "1-99999", "/"])), max_size=2).map(tuple),
+            st.lists(st.tuples(texts, texts), max_size=2).map(tuple),
             texts,
         ),
     ),
@@ -141,5 +162,24 @@ evidence = st.builds(
     sbom=st.one_of(absences, sboms),
     provenance=st.one_of(
         absences, st.builds(Provenance, texts, texts, st.one_of(st.none(), digests), st.one_of(st.none(), digests))
+    ),
+    layers=st.one_of(
+        absences, st.lists(st.builds(Layer, digests, digests, st.integers(0, 9**12)), max_size=3).map(tuple)
+    ),
+    privileged=st.one_of(
+        absences,
+        st.lists(
+            st.builds(
+                PrivilegedFile,
+                texts,
+                st.lists(st.sampled_from(Privilege), min_size=1, max_size=2, unique=True).map(tuple),
+                st.sampled_from(Origin),
+            ),
+            max_size=2,
+        ).map(tuple),
+    ),
+    build=st.one_of(
+        absences,
+        st.builds(Build, st.lists(steps, max_size=2).map(tuple), st.lists(sdists, max_size=2).map(tuple)),
     ),
 )
