@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -79,7 +79,6 @@ def plan_image(
     spec: Spec,
     base: BaseDefinition,
     lock: LockFile,
-    wheels: Sequence[WheelInput],
     app: AppInput,
     cache: Cache,
 ) -> ImagePlan:
@@ -95,6 +94,17 @@ def plan_image(
     compiled = _compiled() if spec.bytecode else []
     inside = len(spec.steps) + (bytecode.LAYERS if spec.bytecode else 0)
     rules = LayerRules(len(lower) + len(models) + inside, Environment(base.prefix, base.python))
+    wheels = [
+        WheelInput(
+            cache.path(Digest(f"sha256:{wheel.sha256}")),
+            wheel.name,
+            wheel.version,
+            wheel.sha256,
+            wheel.direct,
+            wheel.size,
+        )
+        for wheel in lock.wheels
+    ]
     jobs, settled = foreseen_plan(wheels, rules, cache)
     own = app_recipe(app, cache)
     layers = (

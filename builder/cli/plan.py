@@ -8,7 +8,7 @@ from rich.table import Table
 from builder import pipeline
 from builder.cli.context import Session, failing_well, json_option
 from builder.cli.sizes import megabytes
-from builder.layer_plan import ImagePlan, PlannedLayer
+from builder.layer_plan import ImagePlan, PlannedLayer, plan_image
 from compliance.oci.credentials import Credentials
 from compliance.oci.registry import RegistryClient
 
@@ -32,7 +32,10 @@ def plan(session: Session, registry: str | None) -> None:
       mlbuild plan
       mlbuild plan gate.example.com --json
     """
-    planned = pipeline.plan(pipeline.open_project(session.project), session.workshop)
+    workshop = session.workshop
+    project = pipeline.open_project(session.project)
+    lock = pipeline.settle_lock(project, workshop)
+    planned = plan_image(project.spec, workshop.base(project.spec.base), lock, project.app, workshop.cache)
     if registry is not None:
         with RegistryClient(registry, credentials=Credentials.from_docker_config(registry)) as client:
             planned = planned.ask(client)
