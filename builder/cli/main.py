@@ -56,6 +56,7 @@ for command in (
     *project_commands.COMMANDS,
     *image.COMMANDS,
     *plan.COMMANDS,
+    *plan.COMMANDS,
     *compare.COMMANDS,
     *smoke.COMMANDS,
     base.group,
