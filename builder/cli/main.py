@@ -56,7 +56,6 @@ for command in (
     *project_commands.COMMANDS,
     *image.COMMANDS,
     *plan.COMMANDS,
-    *plan.COMMANDS,
     *compare.COMMANDS,
     *smoke.COMMANDS,
     base.group,
