@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -112,6 +113,16 @@ class Layout:
     def write_index(self, manifests: Iterable[Descriptor]) -> None:
         """Replace index.json, the layout's list of roots."""
         _replace(self.root / "index.json", Index(manifests=tuple(manifests)).to_json())
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep others that ask for the same out while the block runs, as when blobs are added and removed."""
+        descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def remove_unreferenced(self) -> int:
         """Remove every blob that nothing in index.json leads to; returns how many bytes that were."""

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,3 +197,19 @@ def test_blobs_that_nothing_leads_to_are_removed(layout: Layout) -> None:
     assert not layout.has(old.digest)
     assert all(layout.has(blob.digest) for blob in (config, layer, image, inner))
     assert layout.remove_unreferenced() == 0
+
+
+def test_those_who_want_a_layout_alone_wait_for_each_other(layout: Layout) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with layout.alone():
+            order.append("second")
+
+    with layout.alone():
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        time.sleep(0.05)
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]
