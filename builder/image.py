@@ -208,6 +208,13 @@ def assemble(base: BaseImage, layers: Sequence[ImageLayer], settings: ImageSetti
     """Write the image of the base and the layers above it, and make it the only one of the layout."""
     if base.config.rootfs.diff_ids != tuple(layer.diff_id for layer in base.layers):
         raise BuilderError("the base's config and layers disagree", remedy="Build the base again.")
+    with layout.alone():
+        return _assemble(base, layers, settings, layout)
+
+
+def _assemble(
+    base: BaseImage, layers: Sequence[ImageLayer], settings: ImageSettings, layout: Layout
+) -> BuiltImage:
     stack: list[StoredLayer | ImageLayer] = [*base.layers, *layers]
     for layer in stack:
         _link(layout, layer.path, layer.descriptor)
