@@ -40,6 +40,7 @@ __all__ = [
     "app_layer",
     "assemble",
     "build_image",
+    "image_layer",
     "runtime_config",
 ]
 
@@ -178,7 +179,7 @@ def app_layer(
     if cache.layer(recipe) is None:
         progress.step(f"Making the layer of the project's files: {len(files)}")
     stored = cache.make_layer(recipe, lambda blob: write_layer(app_entries(files), blob, compression=compression))
-    return _image_layer(stored, Origin.APP)
+    return image_layer(stored, Origin.APP)
 
 
 def app_recipe(app: AppInput, cache: Cache, compression: Compression = Compression.GZIP) -> Recipe | None:
@@ -193,15 +194,21 @@ def _with_digests(app: AppInput, cache: Cache) -> list[tuple[AppFile, Digest]]:
 
 def _wheel_layer(job: WheelJob, stored: StoredLayer) -> ImageLayer:
     contents = str(job.layer) if job.layer.parts > 1 else ""
-    return _image_layer(stored, Origin.DEPENDENCY, job.packages, contents)
+    return image_layer(stored, Origin.DEPENDENCY, packages=job.packages, contents=contents)
 
 
-def _image_layer(
-    stored: StoredLayer, origin: Origin, packages: tuple[tuple[str, str], ...] = (), contents: str = ""
+def image_layer(
+    stored: StoredLayer,
+    origin: Origin,
+    *,
+    packages: tuple[tuple[str, str], ...] = (),
+    ecosystem: Ecosystem = Ecosystem.PYPI,
+    contents: str = "",
+    model: str = "",
 ) -> ImageLayer:
-    return ImageLayer(
-        stored.descriptor, stored.diff_id, stored.tar_size, stored.path, origin, packages, contents=contents
-    )
+    """A layer of the cache as a layer of an image; see ImageLayer for what the words mean."""
+    placed = (stored.descriptor, stored.diff_id, stored.tar_size, stored.path)
+    return ImageLayer(*placed, origin, packages, ecosystem, contents, model)
 
 
 def assemble(base: BaseImage, layers: Sequence[ImageLayer], settings: ImageSettings, layout: Layout) -> BuiltImage:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from builder.cache import Cache, Recipe
 from builder.errors import BuilderError
 from builder.fetch import Artifact, fetch
-from builder.image import ImageLayer
+from builder.image import ImageLayer, image_layer
 from builder.layers.tar import Compression, Entry, directory, write_layer
 from builder.layers.unchanged import open_unchanged
 from builder.lockfile import LockedModel
@@ -94,15 +94,7 @@ def _layer(model: LockedModel, recipe: Recipe, file: Path | None, user: User, ca
             raise BuilderError(f"the layer of {model.to} left the cache meanwhile", remedy="Build again.")
         entries = list(_entries(model, file, user))
         stored = cache.make_layer(recipe, lambda blob: write_layer(entries, blob, compression=recipe.compression))
-    return ImageLayer(
-        stored.descriptor,
-        stored.diff_id,
-        stored.tar_size,
-        stored.path,
-        Origin.APP,
-        contents=f"model {model.to}",
-        model=model.to,
-    )
+    return image_layer(stored, Origin.APP, contents=f"model {model.to}", model=model.to)
 
 
 def _entries(model: LockedModel, file: Path, user: User) -> Iterator[Entry]:

@@ -18,7 +18,7 @@ from builder.bases.archives import fetch_debs
 from builder.bases.build import read_locked
 from builder.bases.rootfs import Patterns, package_database, unpacked
 from builder.cache import Cache, Recipe
-from builder.image import ImageLayer
+from builder.image import ImageLayer, image_layer
 from builder.layers.below import read_below
 from builder.layers.deb import Deb
 from builder.layers.tar import Compression, Entry, WrittenLayer, write_layer
@@ -68,15 +68,8 @@ def system_layer(
         stored = cache.make_layer(
             recipe, lambda blob: _write(base, system.debs, frozenset(asked), debs, blob, compression)
         )
-    return ImageLayer(
-        stored.descriptor,
-        stored.diff_id,
-        stored.tar_size,
-        stored.path,
-        Origin.DEPENDENCY,
-        ecosystem=Ecosystem.DEBIAN,
-        contents=f"Debian packages: {' '.join(sorted(asked))}",
-    )
+    contents = f"Debian packages: {' '.join(sorted(asked))}"
+    return image_layer(stored, Origin.DEPENDENCY, ecosystem=Ecosystem.DEBIAN, contents=contents)
 
 
 def system_recipe(

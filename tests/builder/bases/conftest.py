@@ -5,14 +5,19 @@ import hashlib
 import io
 import lzma
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 
-from compliance.base_files import Recipe
+from builder.bases.build import config_of, manifest_of, write_base_layer
+from compliance.base_files import LockedDeb, LockedImage, Recipe
+from compliance.bases import settings_of
+from compliance.oci.digest import Digest
+from compliance.oci.manifest import Platform
 
 Content = bytes | tuple[int, bytes] | str
 """What stands at a path: a file's bytes, its mode and bytes, or the target of a symbolic link.
@@ -147,4 +152,26 @@ def recipe(**changes: Any) -> Recipe:
             "files": {"exclude": ["usr/share/base-passwd/*", "usr/share/libc-bin/*"]},
         }
         | changes
+    )
+
+
+CREATED = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
+
+
+def expected(
+    recipe: Recipe, packages: Sequence[LockedDeb], debs: Mapping[str, Path], directory: Path
+) -> LockedImage:
+    """What the lock of a base of these packages, whose files are `debs` by sha256, must say."""
+    with (directory / "expected").open("wb") as blob:
+        written = write_base_layer(recipe, packages, debs, CREATED, blob)
+    config = config_of(
+        settings_of(recipe, CREATED), Platform(os="linux", architecture="amd64"), [written.diff_id], CREATED
+    )
+    return LockedImage(
+        architecture="amd64",
+        manifest=Digest.of(manifest_of(config, [written.descriptor]).to_json()),
+        config=Digest.of(config.to_json()),
+        diff_ids=(written.diff_id,),
+        size=written.descriptor.size,
+        packages=tuple(packages),
     )

@@ -6,26 +6,22 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builder.bases.build import COMPRESSION, build_base, config_of, manifest_of, write_base_layer
+from builder.bases.build import COMPRESSION, build_base
 from builder.cache import Cache
 from builder.errors import BuilderError
 from builder.fetch import FetchError
 from builder.progress import Quiet
-from compliance.base_files import LockedDeb, LockedImage, Recipe
-from compliance.bases import BaseDefinition, settings_of
+from compliance.base_files import LockedDeb
+from compliance.bases import BaseDefinition
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
-from compliance.oci.manifest import Platform
-
-CREATED = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
-PLATFORM = Platform(os="linux", architecture="amd64")
+from tests.builder.bases.conftest import CREATED, expected
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -86,20 +82,6 @@ def definition(
         )
     return BaseDefinition(
         recipe, expected(recipe, packages, debs, tmp_path), CREATED, COMPRESSION.writer, tmp_path / "tiny"
-    )
-
-
-def expected(recipe: Recipe, packages: list[LockedDeb], debs: dict[str, Path], directory: Path) -> LockedImage:
-    with (directory / "expected").open("wb") as blob:
-        written = write_base_layer(recipe, packages, debs, CREATED, blob)
-    config = config_of(settings_of(recipe, CREATED), PLATFORM, [written.diff_id], CREATED)
-    return LockedImage(
-        architecture="amd64",
-        manifest=Digest.of(manifest_of(config, [written.descriptor]).to_json()),
-        config=Digest.of(config.to_json()),
-        diff_ids=(written.diff_id,),
-        size=written.descriptor.size,
-        packages=tuple(packages),
     )
 
 

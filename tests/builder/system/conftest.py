@@ -2,25 +2,21 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builder.bases import BuiltBase, build_base
-from builder.bases.build import COMPRESSION, config_of, manifest_of, write_base_layer
+from builder.bases.build import COMPRESSION
 from builder.cache import Cache
 from builder.progress import Quiet
-from compliance.base_files import LockedDeb, LockedImage
-from compliance.bases import BaseDefinition, settings_of
+from compliance.base_files import LockedDeb
+from compliance.bases import BaseDefinition
 from compliance.oci.digest import Digest
-from compliance.oci.manifest import Platform
-from tests.builder.bases.conftest import make_deb, make_recipe, needed
+from tests.builder.bases.conftest import CREATED, expected, make_deb, make_recipe, needed
 
-__all__ = ["make_deb", "make_recipe", "needed"]
-
-CREATED = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
+__all__ = ["CREATED", "make_deb", "make_recipe", "needed"]
 
 Stock = Callable[..., LockedDeb]
 
@@ -65,17 +61,6 @@ def base(stock: Stock, make_recipe: Any, needed: Any, cache: Cache, tmp_path: Pa
     )
     packages = [stock(name, files) for name, files in sorted(needed.items())]
     paths = {package.sha256: cache.path(Digest(f"sha256:{package.sha256}")) for package in packages}
-    with (tmp_path / "expected").open("wb") as blob:
-        written = write_base_layer(recipe, packages, paths, CREATED, blob)
-    platform = Platform(os="linux", architecture="amd64")
-    config = config_of(settings_of(recipe, CREATED), platform, [written.diff_id], CREATED)
-    image = LockedImage(
-        architecture="amd64",
-        manifest=Digest.of(manifest_of(config, [written.descriptor]).to_json()),
-        config=Digest.of(config.to_json()),
-        diff_ids=(written.diff_id,),
-        size=written.descriptor.size,
-        packages=tuple(packages),
-    )
+    image = expected(recipe, packages, paths, tmp_path)
     definition = BaseDefinition(recipe, image, CREATED, COMPRESSION.writer, tmp_path / "tiny")
     return build_base(definition, cache, Quiet())
