@@ -60,7 +60,8 @@ class Inputs:
     """All that a project asks for. `options` are the index options of its files, without credentials.
 
     uv reads `files` itself and is told `lines`, requirements and options as written; it follows `locks`.
-    `pythons` are the versions of Python that are wanted.
+    `pythons` are the versions of Python that are wanted. `read` is every requirement file that was read, those
+    that others name too.
     """
 
     asked: tuple[Asked, ...]
@@ -70,6 +71,7 @@ class Inputs:
     lines: tuple[str, ...] = ()
     locks: tuple[ForeignLock, ...] = ()
     pythons: tuple[tuple[SpecifierSet, Location], ...] = ()
+    read: tuple[Path, ...] = ()
 
     @property
     def requirements(self) -> tuple[str, ...]:
@@ -113,6 +115,7 @@ def read_inputs(spec: Spec, spec_path: Path) -> Inputs:
         (*reader.lines, *(spec.dependencies or ())),
         tuple(reader.locks),
         tuple(reader.pythons),
+        tuple(dict.fromkeys(reader.paths)),
     )
 
 
@@ -127,6 +130,7 @@ class _Reader:
         self.lines: list[str] = []
         self.locks: list[ForeignLock] = []
         self.pythons: list[tuple[SpecifierSet, Location]] = []
+        self.paths: list[Path] = []
         self._seen: set[tuple[Path, bool]] = set()
 
     def read(self, path: Path) -> None:
@@ -157,6 +161,7 @@ class _Reader:
         return lock
 
     def _read_environment(self, path: Path) -> None:
+        self.paths.append(path)
         environment = read_environment(path)
         if environment.python is not None:
             self.pythons.append(environment.python)
@@ -165,6 +170,7 @@ class _Reader:
             self.lines.append(_from_anywhere(line.strip(), path.parent))
 
     def read_project(self, path: Path) -> None:
+        self.paths.append(path)
         text = _text_of(path)
         try:
             document = tomllib.loads(text)
@@ -187,6 +193,7 @@ class _Reader:
         if (path.resolve(), constraint) in self._seen:
             return
         self._seen.add((path.resolve(), constraint))
+        self.paths.append(path)
         for number, line in _logical_lines(_text_of(path)):
             self._line(line, path, Location(path, number), constraint=constraint)
 
