@@ -3,7 +3,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: help demo test test-fast lint format generate bench bench-policy clean setup setup-test
+.PHONY: help demo test test-fast lint format generate bench bench-gate bench-policy clean setup setup-test
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ generate: setup-test ## Rewrite what is generated: the policy schema and the ref
 
 bench: setup-test ## Measure against what you would use instead, side by side
 	$(BIN)/python -m benchmarks.build --rounds 3
+
+bench-gate: setup-test ## What the gate costs, side by side with the registry alone
+	$(BIN)/python -m benchmarks.gate
 
 bench-policy: setup-test ## Judge 10,000 images, and replay a changed policy over them
 	$(BIN)/python -m benchmarks.policy

@@ -24,6 +24,7 @@ from gate.blob_cache import BlobCache
 from gate.embedded import EmbeddedRegistry
 from gate.errors import Code, Fault
 from gate.judges import Judges
+from gate.readable import Readable
 from gate.routes import base, blobs, decisions, manifests, uploads
 from gate.rulebook import Rulebook
 from gate.service import Service
@@ -58,10 +59,11 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         stack.enter_context(_alone_in(data))
         store = stack.enter_context(closing(Store(data / "gate.db")))
         upstream = await stack.enter_async_context(await _upstream(settings, stack))
+        cache = BlobCache(data / "cache" / "blobs", settings.cache_bytes)
         admission = Admission(
             store,
             rulebook,
-            BlobCache(data / "cache" / "blobs", settings.cache_bytes),
+            cache,
             upstream.client,
             diff_ids=data / "cache" / "trivy" / "diff-ids",
             now=_now,
@@ -75,7 +77,15 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         warming = asyncio.create_task(asyncio.to_thread(admission.problems))
         stack.callback(warming.cancel)
         yield Service(
-            settings, authentication, store, upstream, admission, judges, Uploads(store.secret("uploads"))
+            settings=settings,
+            authentication=authentication,
+            store=store,
+            upstream=upstream,
+            admission=admission,
+            judges=judges,
+            uploads=Uploads(store.secret("uploads")),
+            readable=Readable(store),
+            blobs=cache,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
@@ -50,6 +52,17 @@ class BlobCache:
             layout.write_index((descriptor,))
             yield layout
         self._forget()
+
+    def open(self, digest: Digest) -> BinaryIO | None:
+        """A blob that is kept, to be read; None when it is not. It stays readable when it is forgotten."""
+        path = self._kept.path(digest)
+        try:
+            file = path.open("rb", buffering=0)
+        except FileNotFoundError:
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path)
+        return cast(BinaryIO, file)
 
     def _place(self, layout: Layout, client: RegistryClient, repository: str, digest: Digest) -> None:
         with self._lock:

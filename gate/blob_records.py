@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import exists, select
 
 from compliance.oci.digest import Digest
-from gate.database import Database
+from gate.database import Changes, Database
 from gate.schema import StoredBlob, StoredPart
 
 
@@ -27,12 +27,13 @@ class Forgotten:
 class BlobRecords:
     """May be used from several threads."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, changes: Changes) -> None:
         self._database = database
+        self._changes = changes
 
     def keep(self, repository: str, digest: Digest, stored_as: Digest) -> None:
         """Remember that a blob is in a repository."""
-        with self._database.writing() as session:
+        with self._changes.of(repository), self._database.writing() as session:
             session.merge(StoredBlob(repository=repository, digest=digest, stored_as=stored_as))
 
     def stored_as(self, repository: str, digest: Digest, *, published: bool) -> Digest | None:
@@ -61,7 +62,7 @@ class BlobRecords:
 
     def forget(self, repository: str, digest: Digest) -> Forgotten | None:
         """Take a blob out of a repository, whatever is made of it; None when it is not there."""
-        with self._database.writing() as session:
+        with self._changes.of(repository), self._database.writing() as session:
             found = session.get(StoredBlob, (repository, digest))
             if found is None:
                 return None

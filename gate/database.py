@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,26 @@ class Database:
                 f"the gate's database {self._path} cannot be used: {cause}",
                 remedy="Check that the disk has room and that the gate may write there.",
             ) from error
+
+
+class Changes:
+    """How often each repository was changed by this process, so that what was read before is known to be old."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def count(self, repository: str) -> int:
+        return self._counts[repository]
+
+    @contextmanager
+    def of(self, repository: str) -> Iterator[None]:
+        """Count a change when it is through, also when it may have failed halfway."""
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._counts[repository] += 1
 
 
 def _as_durable(connection: sqlite3.Connection, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature

@@ -13,8 +13,10 @@ from compliance.oci.digest import Digest
 from compliance.oci.reference import is_repository, is_tag
 from gate.admission import Admission
 from gate.auth import Authentication, User
+from gate.blob_cache import BlobCache
 from gate.errors import Code, Fault
 from gate.judges import Judges
+from gate.readable import Readable
 from gate.settings import Settings
 from gate.store import Store
 from gate.uploads import Uploads
@@ -33,6 +35,8 @@ class Service:
     admission: Admission
     judges: Judges
     uploads: Uploads
+    readable: Readable
+    blobs: BlobCache
 
 
 async def _service(request: Request) -> Service:

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, delete, select
 
 from compliance.oci.digest import Digest
 from gate.blob_records import BlobRecords
-from gate.database import Database
+from gate.database import Changes, Database
 from gate.schema import (
     StoredBlob,
     StoredDecision,
@@ -34,10 +34,15 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path)
-        self.blobs = BlobRecords(self._database)
+        self._changes = Changes()
+        self.blobs = BlobRecords(self._database, self._changes)
 
     def close(self) -> None:
         self._database.close()
+
+    def changes(self, repository: str) -> int:
+        """How often this process has changed what may be read of a repository."""
+        return self._changes.count(repository)
 
     def record(self, decision: StoredDecision) -> None:
         """Keep a decision. When this returns, it is on disk."""
@@ -69,7 +74,7 @@ class Store:
 
         `statements` are what the manifest says, where it is evidence.
         """
-        with self._database.writing() as session:
+        with self._changes.of(manifest.repository), self._database.writing() as session:
             session.merge(manifest)
             session.flush()
             for blob in set(blobs):
@@ -81,7 +86,7 @@ class Store:
 
     def unpublish(self, repository: str, digest: Digest) -> StoredManifest | None:
         """Make a manifest unreadable, with its tags, and return what it was. What it says as evidence stays."""
-        with self._database.writing() as session:
+        with self._changes.of(repository), self._database.writing() as session:
             found = session.get(StoredManifest, (repository, digest))
             if found is not None:
                 session.execute(
@@ -92,7 +97,7 @@ class Store:
 
     def untag(self, repository: str, tag: str) -> bool:
         """Take a name away; False when there is no such tag."""
-        with self._database.writing() as session:
+        with self._changes.of(repository), self._database.writing() as session:
             found = session.get(StoredTag, (repository, tag))
             if found is not None:
                 session.delete(found)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from compliance.oci.digest import Digest
 from gate.answers import VERSION, Passed
+from gate.blob_file import BlobFile
 from gate.errors import Code, Fault
 from gate.service import Service, TheDigest, ThePusher, TheRepository, TheService, TheUser
 from gate.upstream import passed_on, refusal
@@ -31,9 +32,12 @@ async def read_blob(
     """
     unknown = Fault(404, Code.BLOB_UNKNOWN, f"no admitted image of {repository} has the blob {digest}")
     published = not user.role.includes(Role.PUSH)
-    stored_as = await asyncio.to_thread(service.store.blobs.stored_as, repository, digest, published=published)
+    stored_as = await service.readable.blob(repository, digest, published=published)
     if stored_as is None:
         raise unknown
+    kept = service.blobs.open(stored_as)
+    if kept is not None:
+        return BlobFile(kept, digest)
     opened = service.upstream.request(
         request.method,
         f"/v2/{repository}/blobs/{stored_as}",

@@ -68,7 +68,7 @@ async def read_manifest(
     request: Request,
 ) -> Response:
     """An admitted manifest, or accepted evidence. A GET of what was refused says why; a HEAD never does."""
-    found = await asyncio.to_thread(service.store.manifest, repository, target)
+    found = await service.readable.manifest(repository, target)
     if found is None:
         if request.method == "GET":
             refusal = await asyncio.to_thread(service.store.latest_refusal, repository, target)
