@@ -6,6 +6,7 @@ What differs, and why:
 - Wrappers of entry points come from another template: the same interpreter, import and call are asked for.
 - pip makes `.data/scripts` executable only where the zip says so; here they always are.
 - byte code that a wheel ships in `__pycache__` is left out here.
+- pip's own wheel is not among these: pip writes scripts for itself that its wheel does not name.
 """
 
 from __future__ import annotations
@@ -29,21 +30,93 @@ from builder.layers.wheel import Environment, WheelInput, open_wheel
 pytestmark = pytest.mark.acceptance
 
 WHEELS = (
+    "anyio==4.16.0",
     "attrs==25.3.0",
+    "azure-core==1.41.0",  # shares the folder azure/ with others
+    "bcrypt==5.0.0",
     "black==25.1.0",  # console scripts, compiled modules
+    "certifi==2026.10.18",
+    "cffi==2.1.1",
+    "charset-normalizer==3.5.2",  # compiled modules beside plain ones
+    "click==8.5.1",
+    "cloudpickle==3.1.2",
+    "contourpy==1.3.3",
+    "cryptography==50.0.2",
+    "cycler==0.12.1",
+    "dask==2026.8.0",
     "debugpy==1.8.14",  # native libraries of other systems, deep paths
+    "distlib==0.4.4",  # binaries among its data
+    "fastapi==0.165.0",
+    "filelock==4.2.11",
+    "fonttools==4.68.0",  # a man page under share/
+    "fsspec==2026.9.0",
+    "googleapis-common-protos==1.76.0",  # a namespace without __init__
     "greenlet==3.2.3",  # headers
+    "grpcio==1.85.1",
+    "gunicorn==27.0.1",
+    "h11==0.16.0",
+    "httptools==0.9.0",
+    "hydra-core==1.3.8",  # a plugin folder of its own
+    "idna==3.20",
+    "ipykernel==7.4.0",  # a kernel specification under share/
+    "ipython==9.18.1",
+    "ipywidgets==8.1.9",
+    "jaraco-text==4.3.0",  # a namespace package
+    "jinja2==3.1.6",
+    "joblib==1.6.0",
     "jupyter-core==5.8.1",  # a .pth-like layout, several scripts
+    "jupyter-server==2.21.1",  # data files
     "jupyterlab-widgets==3.0.15",  # data files
+    "kiwisolver==1.5.1",
+    "lxml==6.1.3",  # headers inside the package
+    "lz4==4.4.5",
+    "markupsafe==3.0.4",
+    "mlflow-skinny==3.17.2",
+    "msgpack==1.2.4",
     "nbconvert==7.16.6",  # data files under share/
+    "ninja==1.13.2",  # a binary
+    "nltk==3.10.4",
     "notebook==7.4.3",  # data files under etc/ and share/
     "numpy==2.2.6",  # bundled libraries, headers inside the package
+    "nvidia-cuda-runtime-cu12==12.9.79",  # nvidia/, with headers and libraries
+    "nvidia-nvtx-cu12==12.9.79",  # nvidia/ again
+    "orjson==3.13.0",
+    "packaging==26.3",
+    "pathspec==1.1.1",
+    "pillow==13.0.0",  # bundled libraries
     "protobuf==6.31.1",
+    "psutil==7.2.2",
+    "pycparser==3.12",
+    "pydantic-core==2.50.4",
+    "pydantic==2.14.3",
+    "python-dateutil==4.0.0",
     "pyyaml==6.0.2",
+    "pyzmq==27.3.0",
+    "regex==2026.11.15",
+    "requests==2.34.2",
+    "ruamel-yaml==0.19.1",  # a name with a dot
     "ruff==0.11.13",  # a binary in .data/scripts
+    "safetensors==0.8.0",
+    "sentencepiece==0.2.3",
     "setuptools==80.9.0",  # .pth, entry points of its own, files that look like wrappers
     "six==1.17.0",  # one module
+    "starlette==1.10.0",
+    "threadpoolctl==3.8.0",
+    "tokenizers==0.23.3",
+    "tornado==6.6.1",
+    "tqdm==4.70.1",  # a man page
+    "traitlets==5.16.1",
+    "typing-extensions==4.16.0",  # one module
+    "tzdata==2026.6",
     "uvicorn==0.34.3",
+    "uvloop==0.23.0",
+    "virtualenv==21.15.8",  # wheels inside a wheel
+    "websockets==17.4",
+    "wheel==0.48.0",
+    "widgetsnbextension==4.0.16",  # data files under etc/ and share/
+    "wrapt==2.5.2",
+    "zope-interface==8.7",  # a namespace by .pth
+    "zstandard==0.25.0",
 )
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
