@@ -45,6 +45,9 @@ class Settings(BaseSettings):
         description="Directory of public keys (*.pem) whose signatures count.",
     )
     gate: str | None = Field(default=None, description="Host and port of the gate that images are pushed to.")
+    gate_key: Path | None = Field(
+        default=None, description="The gate's public key (PEM), by which its admissions are verified."
+    )
     builder_id: str = Field(default="urn:mlbuild:builder:local", description="Who builds, as provenance names it.")
     trivy: Path | None = Field(default=None, description="The trivy program; looked up on PATH when not set.")
     database: str | None = Field(

@@ -9,6 +9,7 @@
 7. The policies are evaluated.
 8. The decision is recorded, and on disk.
 9. An admitted manifest goes to the registry, and is then published to readers.
+10. That an image was admitted is signed, and attached to it (`gate.summaries`).
 
 A failure at any step admits nothing. There is no way around a step.
 """

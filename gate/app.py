@@ -24,12 +24,14 @@ from gate.blob_cache import BlobCache
 from gate.embedded import EmbeddedRegistry
 from gate.errors import Code, Fault
 from gate.judges import Judges
+from gate.own_key import own_signer
 from gate.readable import Readable
-from gate.routes import base, blobs, decisions, manifests, uploads
+from gate.routes import base, blobs, decisions, key, manifests, uploads
 from gate.rulebook import Rulebook
 from gate.service import Service
 from gate.settings import Settings
 from gate.store import Store
+from gate.summaries import Summaries
 from gate.uploads import Uploads
 from gate.upstream import Upstream
 
@@ -68,9 +70,11 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             diff_ids=data / "cache" / "trivy" / "diff-ids",
             now=_now,
         )
+        summaries = Summaries(admission, store, upstream.client, own_signer(data), gate=settings.public_url)
+        stack.enter_context(summaries.catching_up())
         judges = stack.enter_context(
             closing(
-                Judges(admission.judge, admission.publish, threads=settings.judges, patience=settings.patience)
+                Judges(admission.judge, summaries.publish, threads=settings.judges, patience=settings.patience)
             )
         )
         # The databases are looked for now, so that the first push does not wait for a download.
@@ -120,7 +124,7 @@ def make_app(service: Service) -> FastAPI:
     """The application that answers registry clients and readers of reports."""
     app = FastAPI(title="mlgate", openapi_url=None)
     app.state.service = service
-    for router in (base.router, uploads.router, blobs.router, manifests.router, decisions.router):
+    for router in (base.router, uploads.router, blobs.router, manifests.router, decisions.router, key.router):
         app.include_router(router)
     app.add_exception_handler(Fault, on_fault)
     app.add_exception_handler(Unavailable, _on_unavailable)

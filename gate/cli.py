@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from compliance.errors import ComplianceError, InvalidInput
+from gate.own_key import public_key
 from gate.server import serve
 from gate.settings import Settings, read_settings
 from gate.users import Role, read_users, remove_user, set_user
@@ -141,3 +142,21 @@ def remove(name: str, users: Path | None) -> None:
     path = read_settings(users=users).users_file
     remove_user(path, name)
     click.echo(f"removed {name} from {path}")
+
+
+@main.group()
+def key() -> None:
+    """The gate's own key, which signs a summary of every admission."""
+
+
+@key.command(name="show")
+@click.option("--data", type=_PATH, metavar="DIR", help=_described("data"))
+def show_key(data: Path | None) -> None:
+    """Print the public key, for those who check what the gate has signed.
+
+    \b
+    Examples:
+      mlgate key show > gate-public.pem
+      mlgate key show --data /var/lib/mlgate
+    """
+    click.echo(public_key(read_settings(data=data).data), nl=False)

@@ -131,7 +131,10 @@ class StoredDecision(Table):
 
 
 class StoredManifest(Table):
-    """A manifest that may be read, byte for byte. `decision` is set unless it is evidence.
+    """A manifest that may be read, byte for byte.
+
+    `decision` is the one that admitted it; of evidence that the gate wrote itself, the one it tells of; None
+    for evidence of others.
 
     `kept_as` is what keeps its blobs in the registry behind the gate: the manifest itself, or a stand-in where
     that registry cannot take it. None where there is nothing to keep.

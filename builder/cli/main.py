@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli import advisories, base, cache, compare, db, image, key, plan, policy, smoke
+from builder.cli import advisories, base, cache, compare, db, image, key, plan, policy, smoke, verify
 from builder.cli import project as project_commands
 from builder.cli.context import Session, failing_well
 
@@ -57,6 +57,7 @@ for command in (
     *image.COMMANDS,
     *plan.COMMANDS,
     *compare.COMMANDS,
+    *verify.COMMANDS,
     *smoke.COMMANDS,
     base.group,
     cache.group,

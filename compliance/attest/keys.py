@@ -116,6 +116,12 @@ class TrustedKeys:
         return cls(keys)
 
     @classmethod
+    def only(cls, path: Path) -> TrustedKeys:
+        """The one public key in `path`, and no other. Raises InvalidInput when it is not a P-256 public key."""
+        public = _load_public(path)
+        return cls({hint(public): TrustedKey(path.stem, _verifier(public))})
+
+    @classmethod
     def of(cls, name: str, signer: CryptoSigner) -> TrustedKeys:
         """Only the public half of `signer`, under `name`: what a builder trusts to check its own work."""
         return cls({signer.public_key.keyid: TrustedKey(name, signer.public_key)})

@@ -1,0 +1,192 @@
+"""The last step of an admission: a signed verification summary, attached to the image.
+
+10. What the gate admitted, by which policies and on what evidence, is signed with the gate's key and published
+    as a referrer of the image.
+
+It follows when the decision is on disk and the image is published; a gate that is killed before it was written
+writes it at the next start. What is only audited gets none: its repository is a plain registry.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
+from urllib.parse import urlsplit
+
+from packageurl import PackageURL
+from securesystemslib.signer import CryptoSigner
+
+from compliance.attest.bundle import sign_statement
+from compliance.attest.referrer import as_referrer
+from compliance.attest.statement import Statement, subjects_for
+from compliance.attest.summary import (
+    NO_PROVENANCE,
+    PROVENANCE_VERIFIED,
+    InputAttestation,
+    VerificationSummary,
+    summary_statement,
+)
+from compliance.errors import ComplianceError, Unavailable
+from compliance.evidence import Evidence, Provenance
+from compliance.oci.digest import Digest
+from compliance.oci.manifest import Manifest
+from compliance.oci.registry import RegistryClient, RegistryError
+from compliance.policy.canonical import from_canonical_json
+from compliance.policy.decision import Mode, Verdict
+from compliance.policy.reports import from_json
+from gate.admission import Admission, Ruling
+from gate.arrival import Push, receive
+from gate.errors import Fault
+from gate.schema import Kind, StoredDecision
+from gate.store import Store
+
+NAMELESS: Final = "urn:mlbuild:gate:local"
+"""Who verified, where the gate was not told under which URL it is reached."""
+
+RETRY_SECONDS: Final = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Summaries:
+    """Writes summaries. All methods block; they may be called from several threads.
+
+    `gate` is the URL under which people reach the gate, where it is known.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        store: Store,
+        client: Callable[[], RegistryClient],
+        signer: CryptoSigner,
+        *,
+        gate: str | None,
+    ) -> None:
+        self._admission = admission
+        self._store = store
+        self._client = client
+        self._signer = signer
+        self._gate = gate
+        self._writing = threading.Lock()
+        self._behind = threading.Event()
+        self._ending = threading.Event()
+
+    def publish(self, push: Push, ruling: Ruling) -> None:
+        """Steps 9 and 10. That the summary cannot be written now does not take back what was published."""
+        self._admission.publish(push, ruling)
+        if ruling.kind is not Kind.IMAGE or ruling.decision is None:
+            return
+        try:
+            self._attest(push, ruling.decision)
+        except ComplianceError as error:
+            log.warning("the summary of %s@%s follows later: %s", push.repository, push.digest, error)
+            self._behind.set()
+
+    @contextmanager
+    def catching_up(self) -> Iterator[None]:
+        """Write, while the block lasts, what a crash or a registry that was down has left unwritten."""
+        thread = threading.Thread(target=self._catch_up, name="summaries")
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ending.set()
+            self._behind.set()
+            thread.join()
+
+    def _catch_up(self) -> None:
+        while not self._ending.is_set():
+            self._behind.clear()
+            if self._write_missing():
+                self._behind.wait()
+            else:
+                self._ending.wait(RETRY_SECONDS)
+
+    def _write_missing(self) -> bool:
+        """False when the registry or the database is down, so that there is more to do."""
+        try:
+            missing = self._store.unproven()
+        except Unavailable as error:
+            log.warning("cannot look for images without a summary: %s", error)
+            return False
+        for repository, digest in missing:
+            if self._ending.is_set():
+                return True
+            try:
+                self._attest_stored(repository, digest)
+            except ComplianceError as error:
+                log.warning("there is no summary of %s@%s yet: %s", repository, digest, error)
+                if _is_outage(error):
+                    return False
+        return True
+
+    def _attest_stored(self, repository: str, digest: Digest) -> None:
+        image = self._store.manifest(repository, digest)
+        decision = None if image is None or image.decision is None else self._store.decision(image.decision)
+        if image is not None and decision is not None:
+            self._attest(receive(repository, digest, decision.user, image.raw, image.media_type), decision)
+
+    def _attest(self, push: Push, decision: StoredDecision) -> None:
+        if decision.verdict is not Verdict.ADMITTED or decision.mode is not Mode.ENFORCE:
+            return
+        with self._writing:
+            if self._store.is_proven(push.repository, push.digest, decision.id):
+                return
+            bundle = sign_statement(self._statement(push, decision), self._signer)
+            manifest, blobs = as_referrer(bundle, push.descriptor)
+            with self._client() as client:
+                for blob, data in blobs:
+                    client.push_blob(push.repository, blob.digest, blob.size, partial(io.BytesIO, data))
+                    self._store.blobs.keep(push.repository, blob.digest, blob.digest)
+            raw = manifest.to_json()
+            summary = receive(push.repository, Digest.of(raw), NAMELESS, raw, manifest.media_type)
+            # It is no claim to be weighed, so it says nothing to the store but that the decision has its proof.
+            self._admission.publish(summary, Ruling(Kind.EVIDENCE, decision))
+
+    def _statement(self, push: Push, decision: StoredDecision) -> Statement:
+        document = push.document
+        if not isinstance(document, Manifest):
+            raise ValueError("only images have summaries")
+        config = document.config.digest
+        # The manifest may be named by another digest than sha256; statements go by that one.
+        subjects = subjects_for(push.repository, Digest.of(push.raw), config)
+        evidence = from_canonical_json(decision.evidence, Evidence)
+        verified = isinstance(evidence.provenance, Provenance)
+        summary = VerificationSummary(
+            verifier=self._gate or NAMELESS,
+            at=decision.at,
+            resource=self._resource(push),
+            policy="urn:mlbuild:policies:" + "+".join(from_json(decision.decision).policies),
+            policy_digest=decision.policy_digest,
+            levels=(PROVENANCE_VERIFIED if verified else NO_PROVENANCE,),
+            inputs=tuple(self._inputs(push, config, decision)),
+        )
+        return summary_statement(subjects, summary)
+
+    def _inputs(self, push: Push, config: Digest, decision: StoredDecision) -> Iterator[InputAttestation]:
+        """All that was known when the decision was taken, and the bundles that had come until then."""
+        api = None if self._gate is None else f"{self._gate}/api/decisions/{decision.id}/evidence"
+        yield InputAttestation("evidence", decision.evidence_digest, api)
+        known = {
+            row.bundle_digest: row
+            for row in self._store.statements({push.digest, config})
+            if row.at <= decision.at
+        }
+        for digest, row in sorted(known.items()):
+            at = None if self._gate is None else f"{self._gate}/v2/{push.repository}/blobs/{digest}"
+            yield InputAttestation(row.predicate_type, digest, at)
+
+    def _resource(self, push: Push) -> str:
+        place = push.repository if self._gate is None else f"{urlsplit(self._gate).netloc}/{push.repository}"
+        name = push.repository.rpartition("/")[2]
+        return PackageURL("oci", None, name, push.digest, {"repository_url": place}).to_string()
+
+
+def _is_outage(error: ComplianceError) -> bool:
+    return isinstance(error, Unavailable) or (isinstance(error, Fault | RegistryError) and error.status >= 500)
