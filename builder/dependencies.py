@@ -44,7 +44,7 @@ def trace(asked: Iterable[Requirement], metadata: Mapping[str, WheelMetadata], t
     level: dict[Node, tuple[str, ...]] = {}
     for requirement in asked:
         if requirement.marker is None or requirement.marker.evaluate(environment):
-            for node in _nodes(requirement):
+            for node in nodes(requirement):
                 level[node] = (node[0],)
     seen: set[Node] = set()
     while level:
@@ -55,8 +55,8 @@ def trace(asked: Iterable[Requirement], metadata: Mapping[str, WheelMetadata], t
                 continue
             seen.add(node)
             chains.setdefault(name, chain)
-            for requirement in _required(name, extra, metadata[name], environment):
-                for found in _nodes(requirement):
+            for requirement in required(name, extra, metadata[name], environment):
+                for found in nodes(requirement):
                     if found[0] != name and found[0] in metadata:
                         depends_on[name].add(found[0])
                     step = chain if found[0] == name else (*chain, found[0])
@@ -65,12 +65,14 @@ def trace(asked: Iterable[Requirement], metadata: Mapping[str, WheelMetadata], t
     return Dependencies({name: tuple(sorted(found)) for name, found in depends_on.items()}, chains)
 
 
-def _nodes(requirement: Requirement) -> list[Node]:
+def nodes(requirement: Requirement) -> list[Node]:
+    """The package that a requirement names, and the extras of it."""
     name = canonicalize_name(requirement.name)
     return [(name, ""), *((name, canonicalize_name(extra)) for extra in sorted(requirement.extras))]
 
 
-def _required(name: str, extra: str, metadata: WheelMetadata, environment: dict[str, str]) -> list[Requirement]:
+def required(name: str, extra: str, metadata: WheelMetadata, environment: dict[str, str]) -> list[Requirement]:
+    """What a package asks for, with one of its extras or without (`""`), in an environment of markers."""
     found = []
     for line in metadata.requires:
         requirement = _requirement(name, line)

@@ -42,6 +42,7 @@ __all__ = [
     "build_image",
     "image_layer",
     "runtime_config",
+    "wheel_layers",
 ]
 
 
@@ -153,8 +154,7 @@ def build_image(
         compression,
     )
     jobs = settled_plan(tuple(wheels), rules, cache)
-    made = make_wheel_layers(jobs, cache, progress, workers=workers)
-    layers = [*lower, *map(_wheel_layer, jobs, made)]
+    layers = [*lower, *wheel_layers(jobs, cache, progress, workers=workers)]
     if inside is not None:
         layers += inside.bytecode([wheel for job in jobs for wheel in job.layer.completes])
     layers += models
@@ -180,6 +180,13 @@ def app_layer(
         progress.step(f"Making the layer of the project's files: {len(files)}")
     stored = cache.make_layer(recipe, lambda blob: write_layer(app_entries(files), blob, compression=compression))
     return image_layer(stored, Origin.APP)
+
+
+def wheel_layers(
+    jobs: Sequence[WheelJob], cache: Cache, progress: Progress, *, workers: int | None = None
+) -> list[ImageLayer]:
+    """The layers of a plan, each made unless it is in the cache. Raises BuilderError as build_image does."""
+    return [*map(_wheel_layer, jobs, make_wheel_layers(jobs, cache, progress, workers=workers))]
 
 
 def app_recipe(app: AppInput, cache: Cache, compression: Compression = Compression.GZIP) -> Recipe | None:

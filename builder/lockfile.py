@@ -9,7 +9,7 @@ and the way from a requirement to it.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -25,9 +25,33 @@ FORMAT: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
+class LockedTool:
+    """A wheel that takes part in a build and is not in the image. `size` is in bytes."""
+
+    name: str
+    version: str
+    filename: str
+    url: str
+    size: int | None
+    sha256: str
+    index: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LockedBuild:
+    """How a source distribution becomes a wheel: by which tools, sorted by name, and what wheel comes of it."""
+
+    tools: tuple[LockedTool, ...]
+    wheel: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class LockedWheel:
     """One package: the wheel chosen for the base. Field by field as `pylock.toml` has it.
 
+    Where there is none, it is the source distribution that a wheel is built from, and `build` says how.
     `licence` is an SPDX expression where that could be told. `chain` leads from a requirement to this
     package, both included, and is empty where nothing in the lock asks for it. `depends_on` are names.
     `direct` says that the user asked for it. `size` is in bytes. `yanked` is whether its index had withdrawn
@@ -47,6 +71,16 @@ class LockedWheel:
     depends_on: tuple[str, ...]
     direct: bool
     yanked: bool | None = None
+    build: LockedBuild | None = None
+
+    @property
+    def installed(self) -> LockedWheel:
+        """What goes into the image: the wheel itself, or the one that is built, which has no address."""
+        if self.build is None:
+            return self
+        return replace(
+            self, filename=self.build.wheel, url="", size=self.build.size, sha256=self.build.sha256, build=None
+        )
 
     @property
     def purl(self) -> str:
@@ -66,6 +100,7 @@ class Pins:
     system: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     locks: tuple[str, ...] = ()
+    accelerator: str | None = None
 
     @property
     def digest(self) -> Digest:
@@ -80,7 +115,13 @@ class Pins:
             list(self.constraints),
             list(self.options),
         ]
-        further = {"system": self.system, "models": self.models, "locks": self.locks}
+        accelerator = (self.accelerator,) if self.accelerator is not None else ()
+        further = {
+            "system": self.system,
+            "models": self.models,
+            "locks": self.locks,
+            "accelerator": accelerator,
+        }
         asked = {name: list(texts) for name, texts in further.items() if texts}
         return Digest.of(json.dumps([*parts, asked] if asked else parts, separators=(",", ":")).encode())
 
@@ -91,6 +132,15 @@ class LockedSystem:
 
     resolved: datetime
     debs: tuple[LockedDeb, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPlatform:
+    """What of a lock one platform sees; the models are for all."""
+
+    pins: Pins
+    wheels: tuple[LockedWheel, ...]
+    system: LockedSystem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +163,10 @@ class LockedModel:
 
 @dataclass(frozen=True, slots=True)
 class LockFile:
-    """A lock that was read and found whole. `digest` is of the file's bytes; `wheels` are sorted by name."""
+    """A lock that was read and found whole. `digest` is of the file's bytes; `wheels` are sorted by name.
+
+    It is the lock as one platform sees it, the first; `further` are the same file as the others see it.
+    """
 
     path: Path
     digest: Digest
@@ -122,6 +175,12 @@ class LockFile:
     wheels: tuple[LockedWheel, ...]
     system: LockedSystem | None = None
     models: tuple[LockedModel, ...] = ()
+    further: tuple[LockFile, ...] = ()
+
+    @property
+    def each(self) -> tuple[LockFile, ...]:
+        """The lock as each of its platforms sees it."""
+        return self, *self.further
 
     @property
     def size(self) -> int:

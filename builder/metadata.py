@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 import httpx
 from packaging.metadata import parse_email
@@ -113,7 +114,7 @@ def _cached(wheel: ResolvedWheel, directory: Path, client: httpx.Client) -> _Kep
 
 def _fetched(wheel: ResolvedWheel, client: httpx.Client) -> _Kept:
     try:
-        with zipfile.ZipFile(_RemoteFile(wheel, client)) as archive:
+        with zipfile.ZipFile(_source(wheel, client)) as archive:
             member = next((info for info in archive.infolist() if _METADATA_PATH.fullmatch(info.filename)), None)
             if member is None or member.file_size > MAX_METADATA:
                 raise BuilderError(f"{wheel.url} holds no METADATA, or one of absurd size, so it is not a wheel")
@@ -133,6 +134,13 @@ def _fetched(wheel: ResolvedWheel, client: httpx.Client) -> _Kept:
         raise Unavailable(
             f"{wheel.url} cannot be read: {error}", remedy="Look at the network and try again."
         ) from error
+
+
+def _source(wheel: ResolvedWheel, client: httpx.Client) -> Path | _RemoteFile:
+    """Where a wheel is read from: a wheel that was built on this machine has an address of it."""
+    if wheel.url.startswith("file:"):
+        return Path(unquote(urlsplit(wheel.url).path))
+    return _RemoteFile(wheel, client)
 
 
 def _licence_files(archive: zipfile.ZipFile) -> Iterator[str]:

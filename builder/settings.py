@@ -44,6 +44,9 @@ class Settings(BaseSettings):
         default_factory=lambda: user_config_path("mlbuild") / "trusted-keys",
         description="Directory of public keys (*.pem) whose signatures count.",
     )
+    accelerators: Path | None = Field(
+        default=None, description="Table (TOML) of the indexes with builds for accelerators, in place of ours."
+    )
     gate: str | None = Field(default=None, description="Host and port of the gate that images are pushed to.")
     gate_key: Path | None = Field(
         default=None, description="The gate's public key (PEM), by which its admissions are verified."
@@ -54,6 +57,7 @@ class Settings(BaseSettings):
         default=None,
         description="Repository of Trivy's database (HOST/REPOSITORY[:TAG]); where Trivy has it from if not set.",
     )
+    sdist: bool = Field(default=True, description="Whether packages without a wheel may be built from source.")
     workers: int = Field(default=8, ge=1, le=64, description="Downloads and uploads at once.")
 
     @classmethod

@@ -1,7 +1,7 @@
 """uv as a subprocess: it resolves; what it found comes back as packages with wheels, free of credentials.
 
-Only wheels are accepted. Building an sdist would run code that nobody has looked at, and give other bytes
-each time.
+Only wheels are accepted, and source distributions where a question names them: uv never builds one, since
+that would run code that nobody has looked at on this machine.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import uv as uv_package
-from packaging.pylock import Package, PackageArchive, PackageWheel, Pylock
-from packaging.tags import Tag
+from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel, Pylock
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from builder.errors import BuilderError
@@ -34,9 +33,19 @@ _PINNED: Final = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:==| @ )")
 _FROM: Final = re.compile(r"\s+# from (?P<index>\S+)")
 
 
+Artifact = PackageWheel | PackageArchive | PackageSdist
+
+
+class NoSolution(InvalidInput):
+    """No set of releases answers the question."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResolvedWheel:
-    """One package as uv pinned it: the wheel that fits the target best. `index` has no credentials."""
+    """One package as uv pinned it: the wheel that fits the target best. `index` has no credentials.
+
+    For a package that was asked for from source it is the source distribution.
+    """
 
     name: str
     version: str
@@ -52,7 +61,9 @@ class ResolvedWheel:
 class Question:
     """What uv is asked: requirement files, requirements of our own, for whom, and what was pinned before.
 
-    `limits` are constraints: they ask for nothing, but hold for whatever is taken.
+    `limits` are constraints: they ask for nothing, but hold for whatever is taken. With `bare` nobody's
+    dependencies are followed. The packages `from_source` are wanted as source distributions, for which
+    `bare` is needed. `wheels` is a directory of wheels that were built here, to choose from too.
     """
 
     spec_path: Path
@@ -63,6 +74,9 @@ class Question:
     upgrade: bool = False
     releases: ReleaseLimits | None = None
     limits: tuple[str, ...] = ()
+    bare: bool = False
+    from_source: tuple[str, ...] = ()
+    wheels: Path | None = None
 
 
 class Uv:
@@ -127,6 +141,9 @@ class Uv:
             f"--python-platform={target.uv_platform}",
             *(["--system-certs"] if has_system_certificates() else []),
             *_release_options(question.releases),
+            *(["--no-deps"] if question.bare else []),
+            *(f"--no-binary={name}" for name in question.from_source),
+            *([f"--find-links={question.wheels}"] if question.wheels is not None else []),
             *options,
             *(str(path) for path in question.files),
             "-",
@@ -137,7 +154,7 @@ class Uv:
         message = _plain(done.stderr)
         if done.returncode == _NO_SOLUTION:
             at = Location(question.files[0] if question.files else question.spec_path)
-            raise InvalidInput(
+            raise NoSolution(
                 f"the requirements cannot be met for Python {target.python} on {target.platform}:\n{message}",
                 at=at,
                 remedy="Loosen or change the requirements that it names. A package without a wheel cannot go "
@@ -201,8 +218,8 @@ def _annotated_indexes(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _resolved(package: Package, question: Question, indexes: Mapping[str, str]) -> ResolvedWheel:
-    artifact = _artifact(package, question.target.tags)
-    if artifact is None or artifact.url is None or not is_remote(artifact.url):
+    artifact = _artifact(package, question)
+    if artifact is None or artifact.url is None or not (is_remote(artifact.url) or _is_built(artifact, question)):
         raise InvalidInput(
             f"{package.name} was not found as a wheel on an index, so nobody else could fetch it",
             at=Location(question.spec_path),
@@ -229,12 +246,19 @@ def _resolved(package: Package, question: Question, indexes: Mapping[str, str]) 
     )
 
 
-def _artifact(package: Package, tags: Sequence[Tag]) -> PackageWheel | PackageArchive | None:
+def _is_built(artifact: Artifact, question: Question) -> bool:
+    """Whether this is one of the wheels that were built here."""
+    return question.wheels is not None and (artifact.url or "").startswith(f"{question.wheels.as_uri()}/")
+
+
+def _artifact(package: Package, question: Question) -> Artifact | None:
     """The wheel of a package that fits best, or the wheel that a requirement names by its address."""
+    if package.name in question.from_source:
+        return package.sdist
     if package.archive is not None:
         try:
             parse_wheel_filename(filename_of(package.archive))
         except InvalidWheelFilename:
             return None
         return package.archive
-    return best_wheel(package.wheels or (), tags)
+    return best_wheel(package.wheels or (), question.target.tags)

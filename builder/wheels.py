@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from packaging.pylock import PackageArchive, PackageWheel
+from packaging.pylock import PackageArchive, PackageSdist, PackageWheel
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
@@ -24,8 +24,8 @@ def best_wheel(wheels: Sequence[PackageWheel], tags: Sequence[Tag]) -> PackageWh
     return max(fitting, key=lambda item: item[:2])[2] if fitting else None
 
 
-def filename_of(artifact: PackageWheel | PackageArchive) -> str:
-    """The file name of a wheel, or of the archive that a requirement names by its address."""
-    if isinstance(artifact, PackageWheel):
+def filename_of(artifact: PackageWheel | PackageSdist | PackageArchive) -> str:
+    """The file name of a wheel or sdist, or of the archive that a requirement names by its address."""
+    if not isinstance(artifact, PackageArchive):
         return artifact.filename
     return (artifact.url or "").partition("#")[0].partition("?")[0].rpartition("/")[2]

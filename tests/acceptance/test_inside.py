@@ -83,7 +83,7 @@ for top, folders, files in os.walk('/app'):
     for name in sorted(folders + files):
         path = os.path.join(top, name); state = os.lstat(path)
         text = os.readlink(path) if os.path.islink(path) else '' if os.path.isdir(path) or name == 'app.py' else open(path).read()
-        print(path, oct(state.st_mode), state.st_uid, text.strip())
+        print(f'{path} {oct(state.st_mode)} {state.st_uid} {text}'.strip())
 print(os.listdir('/tmp'), os.path.exists('/run/left'))
 """
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,6 +52,19 @@ def make_wheel(
     with zipfile.ZipFile(path, "w") as archive:
         for member, data in contents.items():
             archive.writestr(zipfile.ZipInfo(member), data)
+    return path
+
+
+def make_sdist(directory: Path, name: str, files: Mapping[str, str], version: str = "1.0") -> Path:
+    """A source distribution of these files."""
+    module = canonicalize_name(name).replace("-", "_")
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    path = directory / f"{module}-{version}.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for member, text in {"PKG-INFO": metadata, **files}.items():
+            entry = tarfile.TarInfo(f"{module}-{version}/{member}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
     return path
 
 
