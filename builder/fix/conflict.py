@@ -13,11 +13,14 @@ _LONGEST: Final = 300
 
 
 def shortened(message: str, asked: Sequence[Asked] = ()) -> str:
-    """The first reason of uv's message in one line, and where the requirements that it names are written."""
+    """The first reason in uv's message, with the requirement that it ends at and where that is written."""
     text = message.partition(":\n")[2] or message
     premises = (" ".join(one.split()).strip(" ,.") for one in _CLAUSES.split(text))
     reasons = [one for one in premises if one and not one.endswith("cause:")]
     short = reasons[0] if reasons else " ".join(text.split())
+    required = next((one for one in reversed(reasons) if one.startswith("you require ")), None)
+    if required is not None and "you require " not in short:
+        short = f"{short}, and {required}"
     if len(short) > _LONGEST:
         short = short[: _LONGEST - 1] + "…"
     places = [f"{one.at.path.name}:{one.at.line}" for one in asked if one.at.line and _names(short, one)]

@@ -13,6 +13,7 @@ from builder.pipeline import settle_lock
 from builder.project import Project
 from builder.requirements import Inputs, read_inputs
 from builder.spec import read_spec
+from builder.uv import NoSolution
 from builder.workshop import Workshop
 from compliance.errors import InvalidInput, Location
 
@@ -56,7 +57,8 @@ class Draft:
         """Lock the project as if its files had these texts, keeping what fits of the lock `pinned`.
 
         Returns the project, in its own place, with the spec of `texts`. Raises InvalidInput when the
-        requirements cannot be met, with the names that files have in the project.
+        requirements cannot be locked, with the names that files have in the project; it is a NoSolution where
+        other requirements leave no room.
         """
         for path in self.files.keys() | texts.keys():
             place = self._place(path)
@@ -71,7 +73,8 @@ class Draft:
             lock = settle_lock(draft, self._workshop)
         except InvalidInput as error:
             message = error.message.replace(str(self._directory.resolve()), str(self._anchor))
-            raise InvalidInput(message, remedy=error.remedy) from error
+            kind = NoSolution if isinstance(error, NoSolution) else InvalidInput
+            raise kind(message, remedy=error.remedy) from error
         finally:
             for path in texts.keys() - self.files.keys():
                 self._place(path).unlink(missing_ok=True)

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from packaging.requirements import Requirement
-
 from builder.fix.draft import Draft
 from builder.fix.requirement_texts import (
     Bound,
@@ -172,8 +170,7 @@ class Writer:
             path = root.at.path if root is not None else None
             changed = None
             if root is not None and path is not None:
-                written = self._now(root, texts[path])
-                changed = with_item_after(texts[path], written, None, f"{name}{text}")
+                changed = with_item_after(texts[path], root.requirement.name, f"{name}{text}")
             if path is None or changed is None:
                 raise InvalidInput(
                     f"there is no place to write {name}{text}",
@@ -181,12 +178,6 @@ class Writer:
                     remedy="Name a requirements.txt under `requirements` in the spec.",
                 )
             texts[path] = changed
-
-    def _now(self, asked: Asked, text: str) -> Requirement:
-        """The requirement as it is written now, which may have been changed already."""
-        name = re.escape(asked.requirement.name)
-        match = re.search(rf"[\"'\s]({name}(?![\w.-])\s*(?:\[[^\]]*\])?[^\"'\n#;]*)", text)
-        return Requirement(match[1].strip()) if match is not None else asked.requirement
 
     def _rebase(self, texts: dict[Path, str], base: str) -> None:
         path = self._draft.project.spec_path

@@ -10,8 +10,8 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.specifiers import Specifier
 
-_SPECIFIER: Final = r"(?:===|==|~=|!=|<=|>=|<|>)\s*[^\s,;#\"')\]]+"
-_SPECIFIERS: Final = rf"(?:{_SPECIFIER}(?:\s*,\s*{_SPECIFIER})*)?"
+_SPECIFIER: Final = r"(?:===|==|~=|!=|<=|>=|<|>)[ \t]*[^\s,;#\"')\]]+"
+_SPECIFIERS: Final = rf"(?:{_SPECIFIER}(?:[ \t]*,[ \t]*{_SPECIFIER})*)?"
 _HASHES: Final = re.compile(r"(?:[ \t]*(?:\\\r?\n)?[ \t]*--hash[= ]\S+)+")
 _DEPENDENCIES: Final = re.compile(r"^dependencies[ \t]*:", re.MULTILINE)
 _BEFORE: Final = re.compile(r"(?:^|[\"'\[,]|-[ \t]|\[[ \t]|,[ \t])[ \t]*$")
@@ -58,7 +58,7 @@ def with_specifiers(text: str, line: int | None, requirement: Requirement, speci
     `line` is where it starts, if that is known. Hashes that it had were of other files, and go.
     """
     start = _offset(text, line)
-    match = _find(text, start, requirement)
+    match = _find(text, start, requirement.name, requirement)
     if match is None:
         return None
     changed = text[: match.start("specifiers")] + specifiers
@@ -69,7 +69,7 @@ def with_specifiers(text: str, line: int | None, requirement: Requirement, speci
 
 def without_requirement(text: str, line: int | None, requirement: Requirement) -> str | None:
     """The file's text without a requirement that has lines to itself; None where it shares its line."""
-    match = _find(text, _offset(text, line), requirement)
+    match = _find(text, _offset(text, line), requirement.name, requirement)
     if match is None:
         return None
     start = text.rfind("\n", 0, match.start()) + 1
@@ -81,9 +81,9 @@ def without_requirement(text: str, line: int | None, requirement: Requirement) -
     return text[:start] + text[newline.end() if newline else end :]
 
 
-def with_item_after(text: str, requirement: Requirement, line: int | None, item: str) -> str | None:
-    """The text of a TOML or YAML list with `item` after that of `requirement`, in the same style."""
-    match = _find(text, _offset(text, line), requirement)
+def with_item_after(text: str, name: str, item: str) -> str | None:
+    """The text of a TOML or YAML list with `item` after the one that requires `name`, in the same style."""
+    match = _find(text, _offset(text, None), name)
     if match is None:
         return None
     start = text.rfind("\n", 0, match.start()) + 1
@@ -102,16 +102,17 @@ def with_item_after(text: str, requirement: Requirement, line: int | None, item:
     return f'{text[: close + 1]},{gap}"{item}"{text[close + 1 :]}'
 
 
-def _find(text: str, start: int, requirement: Requirement) -> re.Match[str] | None:
+def _find(text: str, start: int, name: str, requirement: Requirement | None = None) -> re.Match[str] | None:
+    """The first place from `start` where `name` is required, in the way of `requirement` where that is given."""
     pattern = re.compile(
-        rf"(?<![\w.-]){re.escape(requirement.name)}(?![\w.-])\s*(?:\[[^\]]*\])?[ \t]*"
+        rf"(?<![\w.-]){re.escape(name)}(?![\w.-])[ \t]*(?:\[[^\]]*\])?[ \t]*"
         rf"(?P<specifiers>{_SPECIFIERS})"
     )
-    wanted = requirement.specifier
+    wanted = {str(one) for one in requirement.specifier} if requirement is not None else None
     for match in pattern.finditer(text, start):
         before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
         written = {re.sub(r"\s", "", one) for one in match["specifiers"].split(",") if one.strip()}
-        if _BEFORE.search(before) and "#" not in before and written == {str(one) for one in wanted}:
+        if _BEFORE.search(before) and "#" not in before and wanted in (None, written):
             return match
     return None
 

@@ -131,20 +131,21 @@ class _Search:
             return self._solved(plan)
         except InvalidInput as error:
             if len(wanted) == 1:
-                return self._given_up(best, next(iter(wanted)), error)
+                return self._given_up(best, *next(iter(wanted.items())), error)
         for name, bound in wanted.items():
             try:
                 best = self._solved(best.plan.with_bound(name, bound))
             except InvalidInput as error:
-                best = self._given_up(best, name, error)
+                best = self._given_up(best, name, bound, error)
         return best
 
-    def _given_up(self, best: _Attempt, name: str, error: InvalidInput) -> _Attempt:
+    def _given_up(self, best: _Attempt, name: str, bound: Bound, error: InvalidInput) -> _Attempt:
         finding = next(one for one in best.judgement.packages if one.package == name)
         asked = (*self._draft.inputs.asked, *self._draft.inputs.constraints)
-        why = shortened(error.message, asked) if isinstance(error, NoSolution) else error.message
-        if error.remedy is not None and not isinstance(error, NoSolution):
-            why = f"{why}. {error.remedy}"
+        if isinstance(error, NoSolution):
+            why = f"{name}{bound.text} is needed, but {shortened(error.message, asked)}"
+        else:
+            why = f"{error.message}. {error.remedy or ''}".rstrip()
         return self._dropped(best, finding, why)
 
     def _dropped(self, best: _Attempt, finding: Finding, why: str) -> _Attempt:
