@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from uv import find_uv_bin
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -126,6 +127,33 @@ def test_the_digest_does_not_depend_on_where_and_how_it_is_built(workplace, iris
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["image"] == wanted
     assert "Making" in done.stderr
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_digest_does_not_depend_on_the_python_of_the_machine(workplace, iris, tmp_path, version):
+    wanted = json.loads(workplace.mlbuild("--json", "-C", str(iris), "build").stdout)["image"]
+    uv = find_uv_bin()
+    find = [uv, "python", "find", "--no-project", "--no-python-downloads", version]
+    found = subprocess.run(find, capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        pytest.skip(f"there is no Python {version} on this machine")
+    sync = [uv, "sync", "--quiet", "--frozen", "--no-default-groups", "--python", found.stdout.strip()]
+    environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(tmp_path / "venv")}
+    subprocess.run(sync, cwd=ROOT, env=environment, check=True, timeout=300)
+    python = tmp_path / "venv" / "bin" / "python"
+    cold = tmp_path / "cache"
+    shutil.copytree(workplace.root / "cache" / "blobs", cold / "blobs", copy_function=os.link)
+    project = shutil.copytree(iris, tmp_path / "project", ignore=shutil.ignore_patterns(".mlbuild"))
+    done = subprocess.run(
+        [python, "-m", "builder", "--json", "-C", str(project), "build"],
+        env={**workplace.environment, "MLBUILD_CACHE": str(cold)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["image"] == wanted
 
 
 def test_init_writes_a_spec_that_the_other_commands_take(workplace, tmp_path):
