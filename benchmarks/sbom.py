@@ -25,9 +25,11 @@ from compliance.inventory import Inventory
 from compliance.sbom import to_cyclonedx
 from compliance.scan.trivy import Trivy
 
-PROGRAM: Final = (
-    "import sys; from benchmarks.sbom import write_sbom; sys.stdout.buffer.write(write_sbom(sys.argv[1]))"
-)
+PROGRAM: Final = """
+import sys
+from benchmarks.sbom import write_sbom
+sys.stdout.buffer.write(write_sbom(sys.argv[1]))
+"""
 
 
 def write_sbom(lock: str | Path) -> bytes:
