@@ -103,7 +103,7 @@ def plan_image(
             wheel.direct,
             wheel.size,
         )
-        for wheel in lock.wheels
+        for wheel in (package.installed for package in lock.wheels)
     ]
     jobs, settled = foreseen_plan(wheels, rules, cache)
     own = app_recipe(app, cache)

@@ -7,20 +7,23 @@ change of one requirement is a small change of the file.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from builder.accelerators import accelerated, check_base, check_packages, read_indexes
 from builder.cache import Cache
-from builder.dependencies import trace
+from builder.dependencies import Dependencies, trace
 from builder.lock_reader import parse_lock, read_lock
 from builder.lock_writer import render
-from builder.lockfile import LOCK_NAME, LockedSystem, LockedWheel, LockFile, Pins
+from builder.lockfile import LOCK_NAME, LockedPlatform, LockedSystem, LockedWheel, LockFile, Pins
 from builder.metadata import read_metadata
 from builder.models.asked import asked
 from builder.models.lock import lock_models
+from builder.one_answer import resolve_for_all
 from builder.progress import Progress
 from builder.requirements import Inputs, read_inputs
+from builder.sdists import Resolution, Resolver, opening
 from builder.spec import SPEC_NAME, Spec
 from builder.system import AskedDebs, lock_system
 from builder.target import Target
@@ -55,69 +58,77 @@ def lock_project(
     progress: Progress,
     *,
     now: datetime,
+    further: Sequence[BaseDefinition] = (),
     upgrade: bool = False,
     releases: ReleaseLimits | None = None,
     ask_yanked: bool = False,
+    sdists: bool = True,
+    accelerators: Path | None = None,
     workers: int = 8,
     environment: Mapping[str, str] = os.environ,
 ) -> LockFile:
     """Lock the project of `spec_path` for `base`, and write the lock beside it when it has changed.
 
+    `further` are the same base on the other platforms of the spec; versions are the same on all of them.
     `upgrade` lets every version move; otherwise those in the present lock are kept where they still fit.
     `now` is when Debian packages that are resolved count as current.
     `releases` is how new a release may be, whatever was locked before; `ask_yanked` has the indexes asked
-    which releases they have withdrawn.
+    which releases they have withdrawn. `sdists` lets packages without a wheel be built from source.
+    `accelerators` is a table of indexes in place of the one that comes with mlbuild.
     `environment` is where index settings and credentials come from. Raises InvalidInput when the
     requirements are wrong or cannot be met, Unavailable when an index cannot be asked.
     """
     path = spec_path.parent / LOCK_NAME
     inputs = read_inputs(spec, spec_path)
-    pins = _pins(spec, inputs, base)
+    bases = (base, *further)
+    targets = [_pins(spec, inputs, one) for one in bases]
+    asked_at = read_document(spec_path).where(("accelerator",))
+    check_base(spec.accelerator, base, asked_at)
     pinned, before = _pinned(path, progress)
-    progress.step(f"resolving {len(pins.requirements)} requirements for Python {pins.target.python}")
+    progress.step(f"resolving {len(targets[0].requirements)} requirements for Python {base.python}")
     question = Question(
         spec_path=spec_path.absolute(),
         files=tuple(path.absolute() for path in inputs.files),
         dependencies=inputs.lines,
-        target=pins.target,
+        target=targets[0].target,
         pinned=pinned,
         upgrade=upgrade,
         releases=releases,
         limits=tuple(pin.requirement for followed in inputs.locks for pin in followed.pins if pin.foreign is None),
     )
-    resolved = Uv.find(environment).resolve(question)
-    for followed in inputs.locks:
-        followed.check(resolved, alone=len(spec.requirements or ()) == 1 and not spec.dependencies)
-    progress.step(f"reading what {len(resolved)} wheels say of themselves")
-    metadata = read_metadata(resolved, cache.directory("metadata"), environment, progress, workers)
-    why = trace([asked.requirement for asked in inputs.asked], metadata, pins.target)
-    yanked = read_yanked(resolved, environment, workers) if ask_yanked else {}
-    wheels = tuple(
-        LockedWheel(
-            name=wheel.name,
-            version=wheel.version,
-            filename=wheel.filename,
-            url=wheel.url,
-            size=wheel.size,
-            sha256=wheel.sha256,
-            upload_time=wheel.upload_time,
-            index=wheel.index,
-            licence=metadata[wheel.name].licence,
-            chain=why.chains.get(wheel.name, ()),
-            depends_on=why.depends_on[wheel.name],
-            direct=len(why.chains.get(wheel.name, ())) == 1,
-            yanked=yanked.get(wheel.name),
+    base_of = dict(zip((pins.target for pins in targets), bases, strict=True))
+
+    def resolve_on(question: Question) -> Resolution:
+        one = base_of[question.target]
+        resolver = Resolver(
+            Uv.find(environment),
+            question,
+            inputs,
+            lambda some: read_metadata(some, cache.directory("metadata"), environment, progress, workers),
+            opening(one, cache, progress, workers=workers, allowed=sdists),
+            progress,
         )
-        for wheel in resolved
-    )
-    system = None
-    if spec.system:
-        kept = before if before is not None and not upgrade else None
-        system = _same_system(kept, pins) or lock_system(
-            _asked_debs(spec, spec_path), base, cache, progress, now=now, workers=workers
-        )
+        return resolver.resolve(_seen_by(before, question.target))
+
+    platforms = []
+    resolve = accelerated(resolve_on, spec.accelerator, read_indexes(accelerators))
+    answers = resolve_for_all(question, list(base_of), resolve)
+    for (target, one), pins, answer in zip(base_of.items(), targets, answers, strict=True):
+        for followed in inputs.locks:
+            followed.check(answer.packages, alone=len(spec.requirements or ()) == 1 and not spec.dependencies)
+        why = trace([asked.requirement for asked in inputs.asked], answer.metadata, target)
+        yanked = read_yanked(answer.packages, environment, workers) if ask_yanked else {}
+        wheels = _locked_wheels(answer, why, yanked)
+        check_packages(spec.accelerator, wheels, asked_at)
+        system = None
+        if spec.system:
+            system = _same_system(None if upgrade else before, pins) or lock_system(
+                _asked_debs(spec, spec_path), one, cache, progress, now=now, workers=workers
+            )
+        platforms.append(LockedPlatform(pins, wheels, system))
     models = lock_models(spec.models, spec_path, before.models if before is not None else (), cache, progress)
-    raw = render(pins, wheels, system, models)
+    first, *others = platforms
+    raw = render(first.pins, first.wheels, first.system, models, others)
     lock = parse_lock(raw, path)
     if raw != pinned:
         part = path.with_name(f".{path.name}.{os.getpid()}")
@@ -126,9 +137,24 @@ def lock_project(
     return lock
 
 
-def is_current(lock: LockFile, spec: Spec, base: BaseDefinition) -> tuple[bool, str]:
-    """Whether the lock still answers the spec beside it, and in a few words why not. Nothing is resolved."""
-    now = _pins(spec, read_inputs(spec, lock.path.parent / SPEC_NAME), base)
+def is_current(lock: LockFile, spec: Spec, base: BaseDefinition, *further: BaseDefinition) -> tuple[bool, str]:
+    """Whether the lock still answers the spec beside it, and in a few words why not. Nothing is resolved.
+
+    `further` are the same base on the spec's other platforms.
+    """
+    bases = (base, *further)
+    wanted, locked = [Target.of(one).machine for one in bases], [one.pins.target.machine for one in lock.each]
+    if wanted != locked:
+        return False, f"the spec is for {' and '.join(wanted)}, the lock for {' and '.join(locked)}"
+    inputs = read_inputs(spec, lock.path.parent / SPEC_NAME)
+    for one, part in zip(bases, lock.each, strict=True):
+        current, reason = _is_current(part, spec, _pins(spec, inputs, one))
+        if not current:
+            return False, reason
+    return True, "the lock answers the spec"
+
+
+def _is_current(lock: LockFile, spec: Spec, now: Pins) -> tuple[bool, str]:
     then = lock.pins
     if now.digest == then.digest:
         locked = {model.to: model.sha256 for model in lock.models}
@@ -140,6 +166,8 @@ def is_current(lock: LockFile, spec: Spec, base: BaseDefinition) -> tuple[bool, 
         return False, f"the spec names the base {now.base_name}, the lock is for {then.base_name}"
     if (now.base_digest, now.target) != (then.base_digest, then.target):
         return False, f"the base {now.base_name} is now {now.base_digest}, the lock is for {then.base_digest}"
+    if now.accelerator != then.accelerator:
+        return False, f"the accelerator is {now.accelerator}, the lock is for {then.accelerator}"
     for kind, new, old in (
         ("requirements", now.requirements, then.requirements),
         ("constraints", now.constraints, then.constraints),
@@ -206,6 +234,7 @@ def _pins(spec: Spec, inputs: Inputs, base: BaseDefinition) -> Pins:
         tuple(sorted(spec.system)),
         asked(spec.models),
         inputs.locked,
+        spec.accelerator,
     )
 
 
@@ -222,11 +251,44 @@ def _check_python(inputs: Inputs, base: BaseDefinition) -> None:
             )
 
 
+def _locked_wheels(
+    answer: Resolution,
+    why: Dependencies,
+    yanked: Mapping[str, bool | None],
+) -> tuple[LockedWheel, ...]:
+    return tuple(
+        LockedWheel(
+            name=wheel.name,
+            version=wheel.version,
+            filename=wheel.filename,
+            url=wheel.url,
+            size=wheel.size,
+            sha256=wheel.sha256,
+            upload_time=wheel.upload_time,
+            index=wheel.index,
+            licence=answer.metadata[wheel.name].licence,
+            chain=why.chains.get(wheel.name, ()),
+            depends_on=why.depends_on[wheel.name],
+            direct=len(why.chains.get(wheel.name, ())) == 1,
+            yanked=yanked.get(wheel.name),
+            build=answer.builds.get(wheel.name),
+        )
+        for wheel in answer.packages
+    )
+
+
+def _seen_by(lock: LockFile | None, target: Target) -> LockFile | None:
+    """The lock as a platform sees it, where it is for that platform."""
+    each = lock.each if lock is not None else ()
+    return next((part for part in each if part.pins.target.machine == target.machine), None)
+
+
 def _same_system(before: LockFile | None, pins: Pins) -> LockedSystem | None:
     """The Debian packages of the lock there is, when the same were asked for on the same base."""
-    if before is None or (before.pins.system, before.pins.base_digest) != (pins.system, pins.base_digest):
-        return None
-    return before.system
+    for part in before.each if before is not None else ():
+        if (part.pins.system, part.pins.base_digest) == (pins.system, pins.base_digest):
+            return part.system
+    return None
 
 
 def _asked_debs(spec: Spec, spec_path: Path) -> AskedDebs:

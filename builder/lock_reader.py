@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn, TypeVar
+from typing import Annotated, Final, Literal, NoReturn, TypeVar, cast
 
 from packaging.pylock import Package as PylockPackage
-from packaging.pylock import PackageWheel, Pylock, PylockValidationError
+from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockValidationError
 from packaging.utils import InvalidWheelFilename
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from builder.indexes import is_remote, without_credentials
-from builder.lockfile import FORMAT, LockedModel, LockedSystem, LockedWheel, LockFile, Pins
+from builder.lock_builds import BuildTable
+from builder.lockfile import FORMAT, LockedBuild, LockedModel, LockedSystem, LockedWheel, LockFile, Pins
 from builder.models.asked import Model, asked
 from builder.pylock import SHA256, parse_pylock
-from builder.target import Target
+from builder.target import Target, marker_of
 from builder.wheels import best_wheel
 from compliance.base_files import LockedDeb, PackageName
 from compliance.document import Document, Key, to_model
@@ -52,6 +54,15 @@ class _Model(Model):
     size: int | None = None
 
 
+class _Platform(_Table):
+    """`[[tool.mlbuild.platforms]]`: what another platform than the first has of its own."""
+
+    platform: str
+    base: Digest
+    inputs: Digest
+    system: _System | None = None
+
+
 class _Tool(_Table):
     """`[tool.mlbuild]`"""
 
@@ -59,6 +70,7 @@ class _Tool(_Table):
     python: str
     platform: str
     inputs: Digest
+    accelerator: str | None = None
     indexes: list[str]
     requirements: list[str]
     constraints: list[str] = []
@@ -67,6 +79,13 @@ class _Tool(_Table):
     base: _Base
     system: _System | None = None
     models: list[_Model] = []
+    platforms: list[_Platform] = []
+
+    def on(self, other: _Platform) -> _Tool:
+        """The table as it would be for the other platform alone."""
+        base = _Base(name=self.base.name, digest=other.base)
+        changes = {"platform": other.platform, "inputs": other.inputs, "base": base, "system": other.system}
+        return self.model_copy(update=changes)
 
 
 class _PackageTool(_Table):
@@ -76,6 +95,7 @@ class _PackageTool(_Table):
     direct: bool = False
     chain: list[str] = []
     yanked: bool | None = None
+    build: BuildTable | None = None
 
 
 def read_lock(path: Path) -> LockFile:
@@ -103,23 +123,47 @@ class _Reader:
     def lock(self, digest: Digest) -> LockFile:
         lock = self._standard()
         tool = self._tool()
-        pins = self._pins(tool)
+        tables = [tool, *(tool.on(other) for other in tool.platforms)]
+        pins = [self._pins(table) for table in tables]
+        machines = [one.target.machine for one in pins]
+        if machines != sorted(set(machines), key=("x86_64", "aarch64").index):
+            self._fail("its platforms are not each there once, in their order", "tool", "mlbuild", "platforms")
+        self._check_markers(lock, machines)
+        first, *further = (
+            self._platform(lock, digest, table, one) for table, one in zip(tables, pins, strict=True)
+        )
+        return replace(first, further=tuple(further))
+
+    def _platform(self, lock: Pylock, digest: Digest, tool: _Tool, pins: Pins) -> LockFile:
+        """The lock as one of its platforms sees it."""
         if lock.requires_python is not None and not lock.requires_python.contains(f"{pins.target.python}.0"):
             self._fail(
                 f"it requires Python {lock.requires_python}, the base has {pins.target.python}", "requires-python"
             )
-        wheels = tuple(self._wheel(index, package, pins.target) for index, package in enumerate(lock.packages))
-        self._check_names(wheels)
-        system = self._system(tool.system) if tool.system is not None else None
+        environment = cast("dict[str, str]", dict(pins.target.markers))
+        packages = {
+            index: self._wheel(index, package, pins.target)
+            for index, package in enumerate(lock.packages)
+            if package.marker is None or package.marker.evaluate(environment)
+        }
+        self._check_names(packages)
         return LockFile(
             self._document.path,
             digest,
             pins,
             tuple(tool.indexes),
-            tuple(sorted(wheels, key=lambda wheel: wheel.name)),
-            system,
+            tuple(sorted(packages.values(), key=lambda wheel: wheel.name)),
+            self._system(tool.system) if tool.system is not None else None,
             self._models(tool),
         )
+
+    def _check_markers(self, lock: Pylock, machines: Sequence[str]) -> None:
+        """The only markers are those that tell the lock's platforms apart."""
+        known = {marker_of(machine) for machine in machines} if len(machines) > 1 else set()
+        for index, package in enumerate(lock.packages):
+            if package.marker is not None and str(package.marker).replace('"', "'") not in known:
+                which = f"other than {' or '.join(sorted(known))}" if known else "but this lock is for one target"
+                self._fail(f"{package.name} has a marker {which}", "packages", index)
 
     def _standard(self) -> Pylock:
         """The file as PEP 751 sees it."""
@@ -157,6 +201,7 @@ class _Reader:
             tuple(tool.system.packages) if tool.system is not None else (),
             asked(tool.models),
             tuple(tool.locks),
+            tool.accelerator,
         )
         if pins.digest != tool.inputs:
             self._fail(
@@ -188,17 +233,13 @@ class _Reader:
         name = package.name
         if package.vcs or package.directory or package.archive:
             self._fail(f"{name} is not locked as a wheel but as source code", "packages", index)
-        if package.marker is not None:
-            self._fail(f"{name} has a marker, but this lock is for one target only", "packages", index)
         if package.version is None:
             self._fail(f"{name} has no version", "packages", index)
-        if not package.wheels:
-            self._fail(f"{name} has no wheel, and images are made from wheels only", "packages", index)
-        wheel = self._fitting(index, name, package.wheels, target)
-        self._check_artifact(index, package, wheel)
         tool = _PackageTool()
         if "mlbuild" in (package.tool or {}):
             tool = self._model(_PackageTool, "packages", index, "tool", "mlbuild")
+        wheel = self._artifact(index, package, tool, target)
+        build = self._build(index, package, tool, wheel, target)
         if tool.chain and tool.chain[-1] != name:
             self._fail(f"the chain of {name} ends in {tool.chain[-1]}", "packages", index, "tool", "mlbuild")
         assert wheel.url is not None  # noqa: S101 - _check_artifact has seen to it
@@ -216,7 +257,39 @@ class _Reader:
             depends_on=tuple(str(item.get("name")) for item in package.dependencies or ()),
             direct=tool.direct,
             yanked=tool.yanked,
+            build=build,
         )
+
+    def _artifact(
+        self, index: int, package: PylockPackage, tool: _PackageTool, target: Target
+    ) -> PackageWheel | PackageSdist:
+        """The wheel of a package, or the source that its wheel is built from."""
+        if package.wheels:
+            wheel = self._fitting(index, package.name, package.wheels, target)
+            self._check_artifact(index, package, wheel, "wheels")
+            return wheel
+        if package.sdist is None or tool.build is None:
+            self._fail(f"{package.name} has no wheel, and nothing says how one is built", "packages", index)
+        self._check_artifact(index, package, package.sdist, "sdist")
+        return package.sdist
+
+    def _build(
+        self,
+        index: int,
+        package: PylockPackage,
+        tool: _PackageTool,
+        artifact: PackageWheel | PackageSdist,
+        target: Target,
+    ) -> LockedBuild | None:
+        if tool.build is None:
+            return None
+        at: tuple[Key, ...] = ("packages", index, "tool", "mlbuild", "build")
+        if isinstance(artifact, PackageWheel):
+            self._fail(f"{package.name} has a wheel, and yet it says how one is built", *at)
+        try:
+            return tool.build.checked(artifact.filename, package.name, str(package.version), target)
+        except ValueError as error:
+            self._fail(str(error), *at, cause=error)
 
     def _fitting(self, index: int, name: str, wheels: Sequence[PackageWheel], target: Target) -> PackageWheel:
         try:
@@ -233,8 +306,10 @@ class _Reader:
             )
         return wheel
 
-    def _check_artifact(self, index: int, package: PylockPackage, wheel: PackageWheel) -> None:
-        at: tuple[Key, ...] = ("packages", index, "wheels")
+    def _check_artifact(
+        self, index: int, package: PylockPackage, wheel: PackageWheel | PackageSdist, kind: str
+    ) -> None:
+        at: tuple[Key, ...] = ("packages", index, kind)
         if wheel.url is None or not is_remote(wheel.url):
             self._fail(f"{package.name} is locked to a local file, which nobody else has", *at)
         for url in (wheel.url, package.index or ""):
@@ -243,10 +318,11 @@ class _Reader:
         if not SHA256.fullmatch(wheel.hashes.get("sha256", "")):
             self._fail(f"{wheel.filename} has no sha256 hash of 64 lower-case hexadecimal digits", *at)
 
-    def _check_names(self, wheels: Sequence[LockedWheel]) -> None:
+    def _check_names(self, wheels: Mapping[int, LockedWheel]) -> None:
+        """`wheels` are by their place among the file's packages."""
         seen: set[str] = set()
-        known = {wheel.name for wheel in wheels}
-        for index, wheel in enumerate(wheels):
+        known = {wheel.name for wheel in wheels.values()}
+        for index, wheel in wheels.items():
             if wheel.name in seen:
                 self._fail(f"{wheel.name} stands twice", "packages", index)
             seen.add(wheel.name)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import tomlkit
 from packaging.pylock import PackageWheel
 from tomlkit.items import AoT, Array, InlineTable, Table
 
-from builder.lockfile import FORMAT, LockedModel, LockedSystem, LockedWheel, Pins
-from builder.target import Target
+from builder.lockfile import (
+    FORMAT,
+    LockedBuild,
+    LockedModel,
+    LockedPlatform,
+    LockedSystem,
+    LockedTool,
+    LockedWheel,
+    Pins,
+)
+from builder.target import Target, marker_of
 
 _HEADER: Final = "Written by `mlbuild lock`. To change it, change the requirements and run that again."
 
@@ -20,45 +30,83 @@ def render(
     wheels: Sequence[LockedWheel],
     system: LockedSystem | None = None,
     models: Sequence[LockedModel] = (),
+    further: Sequence[LockedPlatform] = (),
 ) -> bytes:
-    """The lock file's bytes (PEP 751): keys in the standard's order, packages by name."""
+    """The lock file's bytes (PEP 751): keys in the standard's order, packages by name.
+
+    `further` is what other platforms than the first see. A package that is the same on all of them, but for
+    its wheels, stands there once, with the wheels of all.
+    """
+    platforms = (LockedPlatform(pins, tuple(wheels), system), *further)
     document = tomlkit.document()
     document.add(tomlkit.comment(_HEADER))
     document.add("lock-version", tomlkit.string("1.0"))
-    document.add("environments", _strings([_environment(pins.target)]))
+    document.add("environments", _strings([_environment(one.pins.target) for one in platforms]))
     document.add("requires-python", tomlkit.string(f"=={pins.target.python}.*"))
     document.add("created-by", tomlkit.string("mlbuild"))
     packages = tomlkit.aot()
-    for wheel in sorted(wheels, key=lambda wheel: wheel.name):
-        packages.append(_package(wheel))
-    document.add("packages", packages if wheels else tomlkit.array())
+    for alike in _alike(platforms):
+        packages.append(_package(alike, of=len(platforms)))
+    document.add("packages", packages if len(packages) else tomlkit.array())
     tool = tomlkit.table(is_super_table=True)
-    mlbuild = _tool(pins, wheels)
+    mlbuild = _tool(pins, [wheel for one in platforms for wheel in one.wheels])
     if system is not None:
         mlbuild.add("system", _system(pins, system))
     if models:
         mlbuild.add("models", _tables([_model(model) for model in models]))
+    if further:
+        mlbuild.add("platforms", _tables([_platform(one) for one in further]))
     tool.add("mlbuild", mlbuild)
     document.add("tool", tool)
     return (tomlkit.dumps(document).rstrip() + "\n").encode()
 
 
+def _alike(platforms: Sequence[LockedPlatform]) -> list[list[tuple[str, LockedWheel]]]:
+    """The wheels by name, each with the machine it is for; those that differ in nothing else are together."""
+    groups: dict[LockedWheel, list[tuple[str, LockedWheel]]] = {}
+    for one in platforms:
+        for wheel in one.wheels:
+            # A source distribution is not chosen by the platform's tags, so only the very same is alike.
+            key = _but_for_its_file(wheel) if wheel.build is None else wheel
+            groups.setdefault(key, []).append((one.pins.target.machine, wheel))
+    return sorted(groups.values(), key=lambda group: (group[0][1].name, group[0][0] == "aarch64"))
+
+
+def _but_for_its_file(wheel: LockedWheel) -> LockedWheel:
+    return replace(wheel, filename="", url="", size=None, sha256="", upload_time=None)
+
+
+def _platform(one: LockedPlatform) -> Table:
+    table = tomlkit.table()
+    table.add("platform", tomlkit.string(one.pins.target.platform))
+    table.add("base", tomlkit.string(one.pins.base_digest))
+    table.add("inputs", tomlkit.string(one.pins.digest))
+    if one.system is not None:
+        table.add("system", _system(one.pins, one.system))
+    return table
+
+
 def _environment(target: Target) -> str:
-    return (
-        f"python_version == '{target.python}' and sys_platform == 'linux' "
-        f"and platform_machine == '{target.machine}'"
-    )
+    return f"python_version == '{target.python}' and sys_platform == 'linux' and {marker_of(target.machine)}"
 
 
-def _package(wheel: LockedWheel) -> Table:
+def _package(alike: Sequence[tuple[str, LockedWheel]], of: int = 1) -> Table:
+    """One package with its wheels; with a marker when it is for fewer platforms than there are."""
+    wheel = alike[0][1]
     package = tomlkit.table()
     package.add("name", tomlkit.string(wheel.name))
     package.add("version", tomlkit.string(wheel.version))
+    if len(alike) < of:
+        package.add("marker", tomlkit.string(" or ".join(marker_of(machine) for machine, _ in alike)))
     if wheel.depends_on:
         package.add("dependencies", _lines([_inline(name=name) for name in wheel.depends_on]))
     if wheel.index is not None:
         package.add("index", tomlkit.string(wheel.index))
-    package.add("wheels", _lines([_artifact(wheel)]))
+    if wheel.build is None:
+        files = {wheel.filename: wheel for _, wheel in alike}
+        package.add("wheels", _lines([_artifact(wheel) for wheel in files.values()]))
+    else:
+        package.add("sdist", _artifact(wheel))
     tool = tomlkit.table(is_super_table=True)
     tool.add("mlbuild", _package_tool(wheel))
     package.add("tool", tool)
@@ -88,6 +136,33 @@ def _package_tool(wheel: LockedWheel) -> Table:
         table.add("chain", _strings(wheel.chain))
     if wheel.yanked is not None:
         table.add("yanked", tomlkit.boolean(str(wheel.yanked).lower()))
+    if wheel.build is not None:
+        table.add("build", _build(wheel.build))
+    return table
+
+
+def _build(build: LockedBuild) -> Table:
+    table = tomlkit.table()
+    table.add("wheel", _built_wheel(build))
+    table.add("requires", _lines([_built_by(tool) for tool in build.tools]))
+    return table
+
+
+def _built_wheel(build: LockedBuild) -> InlineTable:
+    table = _inline(name=build.wheel)
+    table.add("size", tomlkit.integer(build.size))
+    table.add("sha256", tomlkit.string(build.sha256))
+    return table
+
+
+def _built_by(tool: LockedTool) -> InlineTable:
+    table = _inline(name=tool.name, version=tool.version)
+    if tool.index is not None:
+        table.add("index", tomlkit.string(tool.index))
+    table.add("url", tomlkit.string(tool.url))
+    if tool.size is not None:
+        table.add("size", tomlkit.integer(tool.size))
+    table.add("sha256", tomlkit.string(tool.sha256))
     return table
 
 
@@ -97,6 +172,8 @@ def _tool(pins: Pins, wheels: Sequence[LockedWheel]) -> Table:
     table.add("python", tomlkit.string(pins.target.python))
     table.add("platform", tomlkit.string(pins.target.platform))
     table.add("inputs", tomlkit.string(pins.digest))
+    if pins.accelerator is not None:
+        table.add("accelerator", tomlkit.string(pins.accelerator))
     indexes = sorted({wheel.index for wheel in wheels if wheel.index is not None})
     table.add("indexes", _strings(indexes))
     for key, texts in (

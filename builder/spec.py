@@ -149,6 +149,7 @@ Arguments = Annotated[tuple[Text, ...], BeforeValidator(_arguments), AfterValida
 User = Annotated[str, BeforeValidator(_user, json_schema_input_type=int | str)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Library = Annotated[str, AfterValidator(_library)]
+Platform = Literal["linux/amd64", "linux/arm64"]
 Port = Annotated[str, BeforeValidator(_port, json_schema_input_type=int | str)]
 
 
@@ -187,6 +188,12 @@ def _in_order(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return steps
 
 
+def _sorted_once(platforms: tuple[Platform, ...]) -> tuple[Platform, ...]:
+    if len(set(platforms)) != len(platforms):
+        raise ValueError("names a platform twice")
+    return tuple(sorted(platforms))
+
+
 class Spec(_Part):
     """What `mlbuild.yaml` says."""
 
@@ -198,6 +205,15 @@ class Spec(_Part):
     )
     stage: Annotated[str, AfterValidator(_word)] | None = Field(
         default=None, description="What the image is for; policies choose by it, for example serving or training."
+    )
+    platforms: Annotated[tuple[Platform, ...], AfterValidator(_sorted_once)] = Field(
+        default=("linux/amd64",),
+        min_length=1,
+        description="What the image is for; several platforms make an index with an image for each.",
+    )
+    accelerator: Literal["cpu", "cuda12", "cuda13"] | None = Field(
+        default=None,
+        description="What the program computes on: picks builds of torch and its kin, and keeps CUDA to one copy.",
     )
     requirements: tuple[Annotated[str, AfterValidator(_requirement_file)], ...] | None = Field(
         default=None,
@@ -258,6 +274,11 @@ class Spec(_Part):
             if name in names[:index]:
                 raise ValueError(f"{name} stands twice")
         return names
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """Those of the platforms, sorted: `amd64`, `arm64`."""
+        return tuple(platform.partition("/")[2] for platform in self.platforms)
 
     @model_validator(mode="after")
     def _says_what_it_needs(self) -> Spec:

@@ -89,6 +89,11 @@ class Target:
         return _tags(self)
 
 
+def marker_of(machine: str) -> str:
+    """The marker (PEP 508) that holds on one machine only."""
+    return f"platform_machine == '{machine}'"
+
+
 @cache
 def _tags(target: Target) -> tuple[Tag, ...]:
     version = tuple(int(part) for part in target.python.split("."))

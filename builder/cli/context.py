@@ -47,6 +47,10 @@ class Session:
         if at is not None:
             self.workshop.at = at
 
+    def forbid_sdists(self) -> None:
+        """Build no package from source from here on."""
+        self.workshop.settings = self.workshop.settings.model_copy(update={"sdist": False})
+
     def emit(self, data: dict[str, Any]) -> None:
         """Print a result for machines."""
         sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
@@ -65,6 +69,21 @@ json_option: Final = click.option(
     help="Print the result as JSON on standard output.",
 )
 """`--json` after a command, with the same meaning as before it."""
+
+
+def _forbid_sdists(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    if value:
+        context.ensure_object(Session).forbid_sdists()
+
+
+no_sdist_option: Final = click.option(
+    "--no-sdist",
+    is_flag=True,
+    expose_value=False,
+    callback=_forbid_sdists,
+    help="Fail rather than build a package without a wheel from its source.",
+)
+"""`--no-sdist`, for commands that lock or build; MLBUILD_SDIST=false says the same for all of them."""
 
 
 class Day(click.ParamType[datetime]):

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from builder import pipeline
-from builder.cli.context import EXIT_OF, REFUSED, Day, Session, failing_well, json_option
+from builder.cli.context import REFUSED, Day, Session, failing_well, json_option, no_sdist_option
 from builder.cli.report import FORMS, form_of, write_report
 from builder.cli.sizes import megabytes
+from builder.cli.verdicts import finish, path_for
 from builder.discover import discover
 from builder.pipeline import BuiltProject, Project
 from builder.places import ProjectPlaces
-from builder.push import push_image
+from builder.push_project import push_project
 from builder.pushed import PushedBlobs
 from builder.spec import SPEC_NAME
 from compliance.archive import save_judged
@@ -22,9 +23,8 @@ from compliance.errors import InvalidInput, Location
 from compliance.oci.credentials import Credentials
 from compliance.oci.reference import Reference
 from compliance.oci.registry import RegistryClient, RegistryError
-from compliance.policy.decision import Decision, Verdict
+from compliance.policy.decision import Verdict
 from compliance.policy.evaluate import evaluate
-from compliance.policy.reports import render, to_json
 from compliance.retries import Retries
 
 
@@ -50,6 +50,7 @@ def init(session: Session) -> None:
 
 @click.command()
 @click.option("--upgrade", is_flag=True, help="Let every version move, instead of keeping those in the lock.")
+@no_sdist_option
 @click.pass_obj
 @failing_well
 def lock(session: Session, upgrade: bool) -> None:
@@ -59,6 +60,7 @@ def lock(session: Session, upgrade: bool) -> None:
     Examples:
       mlbuild lock             keep what fits, change what must
       mlbuild lock --upgrade   newest versions of everything
+      mlbuild lock --no-sdist  wheels only; a package without one is an error
     """
     project = _project(session)
     locked = pipeline.settle_lock(project, session.workshop, upgrade=upgrade, resolve=True)
@@ -95,6 +97,9 @@ def check(
 ) -> None:
     """Say whether the project complies, and what to change where it does not.
 
+    A project for several platforms is judged on each, and the worst verdict counts. Reports are then one a
+    platform, named after it: policy-linux-arm64.sarif.
+
     Judges the image when it has been built and nothing has changed since, else the lock, which needs no
     download; rules that only the image can answer are then listed as open.
 
@@ -107,25 +112,33 @@ def check(
     forms = [(path, form_of(path)) for path in reports]
     session.judge_as_of(at)
     project = _project(session)
-    evidence = pipeline.known(project, session.workshop)
-    decision = evaluate(session.workshop.policies, evidence, session.workshop.at)
-    for path, form in forms:
-        write_report(decision, path, form, ProjectPlaces(project.spec_path, project.spec))
-    if save_evidence is not None:
-        save_judged(save_evidence, evidence, decision)
-    _finish(session, decision, verbose=verbose)
+    known = pipeline.known(project, session.workshop)
+    policies, at = session.workshop.policies, session.workshop.at
+    decisions = {platform: evaluate(policies, evidence, at) for platform, evidence in known.items()}
+    for platform, decision in decisions.items():
+        for path, form in forms:
+            places = ProjectPlaces(project.spec_path, project.spec)
+            write_report(decision, path_for(path, platform, decisions), form, places)
+        if save_evidence is not None:
+            save_judged(path_for(save_evidence, platform, decisions), known[platform], decision)
+    finish(session, decisions, verbose=verbose)
 
 
 @click.command()
+@no_sdist_option
 @click.pass_obj
 @failing_well
 def build(session: Session) -> None:
-    """Build the image and its signed evidence into .mlbuild/, without judging it."""
+    """Build the image and its signed evidence into .mlbuild/, without judging it.
+
+    For several `platforms` in mlbuild.yaml it is an image for each and an index of them, all made on this
+    machine.
+    """
     built = pipeline.build(_project(session), session.workshop)
     if session.as_json:
-        session.emit(_facts(built))
+        session.emit(_facts(built) if built.index is None else _facts_of_index(built))
     else:
-        session.out.print(f"{built.repository}@{built.image.digest}", soft_wrap=True)
+        session.out.print(f"{built.repository}@{built.digest}", soft_wrap=True)
 
 
 @click.command()
@@ -134,8 +147,7 @@ def build(session: Session) -> None:
 def everything(session: Session) -> None:
     """Lock, check, build, scan and check."""
     project = _project(session)
-    decision = pipeline.everything(project, session.workshop)
-    _finish(session, decision, verbose=False)
+    finish(session, pipeline.everything(project, session.workshop), verbose=False)
 
 
 @click.command()
@@ -164,12 +176,10 @@ def push(session: Session, gate: str | None, tag: str) -> None:
     credentials = Credentials.from_docker_config(host)
     with RegistryClient(host, credentials=credentials, retries=Retries()) as client:
         try:
-            pushed = push_image(
+            pushed = push_project(
                 client,
                 target,
-                built.layout,
-                built.image.descriptor,
-                built.evidence.bundles,
+                built,
                 workshop.progress,
                 workers=workshop.settings.workers,
                 pushed=PushedBlobs(workshop.cache),
@@ -207,15 +217,6 @@ def _refused(session: Session, message: str) -> None:
     raise click.exceptions.Exit(REFUSED)
 
 
-def _finish(session: Session, decision: Decision, *, verbose: bool) -> None:
-    if session.as_json:
-        click.echo(to_json(decision))
-    else:
-        render(decision, session.out, verbose=verbose)
-    if not decision.lets_in:
-        raise click.exceptions.Exit(EXIT_OF[decision.verdict])
-
-
 def _project(session: Session) -> Project:
     return pipeline.open_project(session.project)
 
@@ -233,6 +234,14 @@ def _facts(built: BuiltProject) -> dict[str, object]:
             }
             for layer in built.image.layers
         ],
+    }
+
+
+def _facts_of_index(built: BuiltProject) -> dict[str, object]:
+    return {
+        "image": f"{built.repository}@{built.digest}",
+        "layout": str(built.index_layout.root) if built.index_layout is not None else None,
+        "platforms": {f"linux/{one.image.config.architecture}": _facts(one) for one in built.each},
     }
 
 

@@ -11,6 +11,7 @@ from builder import pipeline
 from builder.buildah import Buildah, Container
 from builder.cli.context import Session
 from builder.pipeline import BuiltProject
+from builder.platforms import host_architecture, on_host
 from compliance.errors import InvalidInput
 from compliance.oci.credentials import Credentials, docker_config_path
 from compliance.oci.manifest import ImageConfig, Manifest, parse_config
@@ -44,8 +45,9 @@ class Source:
 
 
 def own_image(session: Session) -> Source:
-    """This project's image, built first where something has changed."""
+    """This project's image for this machine's platform, built first where something has changed."""
     built = pipeline.build(pipeline.open_project(session.project), session.workshop)
+    built = on_host(built, host_architecture())
     root = built.layout.root
     return Source(f"oci:{root.name}", built.image.config, within=root.parent, built=built)
 

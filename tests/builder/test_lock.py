@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).parent / "data"
 GOOD = DATA / "lock-good.toml"
 WHOLE = DATA / "lock-good-whole.toml"
+SDIST = DATA / "lock-good-sdist.toml"
 BAD = sorted((DATA / "lock-bad").glob("*.toml"))
 LAYER = Digest("sha256:" + "1a" * 32)
 
@@ -35,7 +36,7 @@ def base() -> BaseDefinition:
     return find_base(read_bases(ROOT / "base-images"), "python3.11-slim", "amd64")
 
 
-@pytest.mark.parametrize("path", [GOOD, WHOLE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [GOOD, WHOLE, SDIST], ids=lambda path: path.stem)
 def test_reads_what_it_writes(path: Path) -> None:
     lock = read_lock(path)
     assert render(lock.pins, lock.wheels, lock.system, lock.models) == path.read_bytes()
@@ -52,6 +53,16 @@ def test_debian_packages_and_models_are_read() -> None:
     assert [(model.source, model.to, model.size) for model in lock.models] == [
         ("model/iris.skops", "/models/iris.skops", 2815),
         ("https://models.invalid/net.gguf", "/models/net.gguf", None),
+    ]
+
+
+def test_a_source_is_read_with_what_builds_it() -> None:
+    source = read_lock(SDIST).wheels[0]
+    assert source.filename == "fast_math-2.0.tar.gz"
+    assert source.build is not None
+    assert (source.build.wheel, source.build.sha256) == ("fast_math-2.0-py3-none-any.whl", "7" * 64)
+    assert [(tool.name, tool.version, tool.sha256) for tool in source.build.tools] == [
+        ("setuptools", "80.9.0", "8" * 64)
     ]
 
 

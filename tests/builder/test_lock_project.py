@@ -58,7 +58,7 @@ class Workplace:
         self.spec_path = self.directory / "mlbuild.yaml"
         self.spec_path.write_text(f"image: serving/demo\nbase: {base.name}\nrequirements: [requirements.txt]\n")
 
-    def lock(self, requirements: str, *, upgrade: bool = False) -> LockFile:
+    def lock(self, requirements: str, *, upgrade: bool = False, sdists: bool = True) -> LockFile:
         (self.directory / "requirements.txt").write_text(requirements)
         return lock_project(
             read_spec(self.spec_path),
@@ -68,6 +68,7 @@ class Workplace:
             Quiet(),
             now=NOW,
             upgrade=upgrade,
+            sdists=sdists,
             environment=self.environment,
         )
 
@@ -175,9 +176,10 @@ def test_a_package_without_a_fitting_wheel_is_named(workplace: Workplace, index:
 
 def test_a_package_that_only_has_source_is_named(workplace: Workplace, index: Index) -> None:
     (index.files / "from-source-1.0.tar.gz").write_bytes(b"never opened")
-    with pytest.raises(InvalidInput, match="from-source"):
-        workplace.lock("from-source\n")
+    with pytest.raises(InvalidInput, match="from-source") as failure:
+        workplace.lock("from-source\n", sdists=False)
     assert index.bytes_of("from-source-1.0.tar.gz") == 0
+    assert "--no-sdist" in (failure.value.remedy or "")
 
 
 def test_requirements_that_contradict_each_other(workplace: Workplace) -> None:
