@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli import advisories, base, cache, compare, db, image, key, plan, policy, smoke, verify
+from builder.cli import advisories, base, cache, compare, db, fix, image, key, plan, policy, smoke, verify
 from builder.cli import project as project_commands
 from builder.cli.context import Session, failing_well
 
@@ -39,15 +39,18 @@ Exit codes:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print results as JSON on standard output.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
+@click.option("--no-sdist", is_flag=True, help="Build no package from source; as MLBUILD_SDIST=false.")
 @click.version_option(package_name="mlbuild")
 @click.pass_context
 @failing_well
-def main(context: click.Context, project: Path, as_json: bool, quiet: bool) -> None:
+def main(context: click.Context, project: Path, as_json: bool, quiet: bool, no_sdist: bool) -> None:
     """An approved machine-learning image from a short spec, or exactly what to change.
 
     Without a command: lock, check, build, scan and check the project in this directory.
     """
     context.obj = Session(project, as_json=as_json, quiet=quiet)
+    if no_sdist:
+        context.obj.forbid_sdists()
     if context.invoked_subcommand is None:
         context.invoke(project_commands.everything)
 
@@ -59,6 +62,7 @@ for command in (
     *compare.COMMANDS,
     *verify.COMMANDS,
     *smoke.COMMANDS,
+    fix.command,
     base.group,
     cache.group,
     key.group,

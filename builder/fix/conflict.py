@@ -9,14 +9,15 @@ from typing import Final
 from builder.requirements import Asked
 
 _CLAUSES: Final = re.compile(r",? we can conclude that |\bAnd because |\bBecause |\n\s*\n")
+_HEAD: Final = re.compile(r"^.*?\bcause:", re.DOTALL)
 _LONGEST: Final = 300
 
 
 def shortened(message: str, asked: Sequence[Asked] = ()) -> str:
     """The first reason in uv's message, with the requirement that it ends at and where that is written."""
-    text = message.partition(":\n")[2] or message
+    text = _HEAD.sub("", message.partition(":\n")[2] or message)
     premises = (" ".join(one.split()).strip(" ,.") for one in _CLAUSES.split(text))
-    reasons = [one for one in premises if one and not one.endswith("cause:")]
+    reasons = [one for one in premises if one]
     short = reasons[0] if reasons else " ".join(text.split())
     required = next((one for one in reversed(reasons) if one.startswith("you require ")), None)
     if required is not None and "you require " not in short:
