@@ -1,0 +1,98 @@
+"""What bytecode does to the start of a program: examples/iris-serving with and without, and with the base's too.
+
+    python -m benchmarks.bytecode [--rounds N]
+
+A program in an image is not its own user's to write to, so without bytecode in the image every start compiles
+every module anew. Each round starts the interpreter in a container of each image and imports what the example
+imports. The third image is the second with the standard library compiled as well, which no base has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from benchmarks.measure import machine, table
+from builder import pipeline
+from builder.buildah import Buildah
+from builder.inside.sandbox import Sandbox
+from builder.pipeline import BuiltProject
+from builder.progress import Quiet
+from builder.project import open_project
+from builder.settings import Settings
+from builder.workshop import Workshop
+
+EXAMPLE: Final = Path(__file__).resolve().parent.parent / "examples" / "iris-serving"
+IMPORTS: Final = "import fastapi, uvicorn, sklearn.ensemble, skops.io"
+NOTHING: Final = "pass"
+STARTS: Final = (
+    "import subprocess, sys, time\n"
+    "for _ in range(int(sys.argv[1])):\n"
+    "    start = time.perf_counter()\n"
+    "    subprocess.run([sys.executable, '-B', '-c', sys.argv[2]], check=True)\n"
+    "    print(time.perf_counter() - start)\n"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    print(machine())
+    with tempfile.TemporaryDirectory(prefix="mlbuild-bench-") as scratch, ExitStack() as stack:
+        plain, compiled = (build(Path(scratch), bytecode) for bytecode in (False, True))
+        images = {
+            "without": stack.enter_context(container(plain)),
+            "bytecode": stack.enter_context(container(compiled)),
+            "and stdlib": stack.enter_context(container(compiled)),
+        }
+        compile_library(images["and stdlib"])
+        for scenario, program in (("import the example's", IMPORTS), ("start the interpreter", NOTHING)):
+            times = {name: starts(sandbox, program, rounds) for name, sandbox in images.items()}
+            print(table({scenario: times}, "bytecode"))
+        sizes = [sum(layer.size for layer in built.image.manifest.layers) for built in (plain, compiled)]
+        print(f"image, compressed: {sizes[0] / 1e6:.0f} MB without, {sizes[1] / 1e6:.0f} MB with bytecode")
+
+
+def build(scratch: Path, bytecode: bool) -> BuiltProject:
+    project = scratch / f"bytecode-{bytecode}".lower()
+    shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns(".mlbuild"))
+    spec = project / "mlbuild.yaml"
+    spec.write_text(spec.read_text(encoding="utf-8") + f"bytecode: {str(bytecode).lower()}\n", encoding="utf-8")
+    settings = Settings(key=scratch / "key.pem", trusted_keys=scratch / "keys")
+    return pipeline.build(open_project(project), Workshop(settings, Quiet(), now=datetime.now(UTC)))
+
+
+@contextmanager
+def container(built: BuiltProject) -> Iterator[Sandbox]:
+    root = built.layout.root
+    target = root.parent.parent / f"{root.parent.parent.name}-image"
+    shutil.copytree(root, target, dirs_exist_ok=True)
+    with Buildah().container(f"oci:{target.name}", within=target.parent, keep_image=False) as made:
+        yield Sandbox(made)
+
+
+def compile_library(sandbox: Sandbox) -> None:
+    library = "import sysconfig, compileall, sys; path = sysconfig.get_path('stdlib'); "
+    mode = "import py_compile; mode = py_compile.PycInvalidationMode.UNCHECKED_HASH; "
+    run = "compileall.compile_dir(path, quiet=2, invalidation_mode=mode)"
+    sandbox.run(["python", "-c", library + mode + run], user="root")
+
+
+def starts(sandbox: Sandbox, program: str, rounds: int) -> list[float]:
+    """Seconds that each of several starts takes, after one that is not counted."""
+    with tempfile.TemporaryFile() as result:
+        sandbox.run(["python", "-c", STARTS, str(rounds + 1), program], stdout=result)
+        result.seek(0)
+        return [float(line) for line in result.read().split()][1:]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
