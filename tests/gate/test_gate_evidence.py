@@ -85,6 +85,7 @@ def test_evidence_that_came_first_admits_the_image(strict, make_image):
         assert {entry.annotations["dev.sigstore.bundle.predicateType"] for entry in found} == {
             "https://slsa.dev/provenance/v1",
             "https://cyclonedx.org/bom",
+            "https://slsa.dev/verification_summary/v1",
         }
         decision = decision_on(strict, "team/image", "v1")
         evidence = httpx.get(decision + "/evidence", auth=("pod", "correct horse")).json()
