@@ -63,6 +63,7 @@ def command(session: Session, at_once: bool) -> None:
     elif applied:
         names = ", ".join(_name(edit, found) for edit in found.edits)
         session.out.print(Text(f"applied: {names}", style="bold green"), soft_wrap=True)
+        session.out.print("next: `mlbuild` builds it, and `mlbuild test` tells whether it still runs")
     elif needed:
         session.out.print("nothing was changed; `mlbuild fix --apply` applies it")
     if not found.complies or (needed and not applied):
@@ -106,11 +107,14 @@ def _moved(moved: Moved) -> Text:
 
 
 def _reasons(reasons: tuple[tuple[str, str], ...]) -> str:
-    """`CVE-1, CVE-2 (rule-a); CVE-3 (rule-b)`."""
-    by_rule: dict[str, list[str]] = {}
+    """`CVE-1 (rule-a, rule-b); CVE-2, CVE-3 (rule-b)`: keys that break the same rules stand together."""
+    rules: dict[str, list[str]] = {}
     for rule, key in reasons:
-        by_rule.setdefault(rule, []).append(key)
-    return "; ".join(f"{', '.join(keys)} ({rule})" for rule, keys in by_rule.items())
+        rules.setdefault(key, []).append(rule)
+    keys: dict[str, list[str]] = {}
+    for key, broken in rules.items():
+        keys.setdefault(", ".join(broken), []).append(key)
+    return "; ".join(f"{', '.join(together)} ({broken})" for broken, together in keys.items())
 
 
 def _blocked(blocked: Blocked) -> Iterator[Text]:
