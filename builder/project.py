@@ -59,8 +59,8 @@ class Project:
 
     @property
     def each(self) -> tuple[Project, ...]:
-        """The project on each platform of the spec, in the order of the lock."""
-        if len(self.spec.architectures) == 1:
+        """The project on each platform of the spec, in the order of the lock; on its own where it is on one."""
+        if self.on is not None or len(self.spec.architectures) == 1:
             return (self,)
         return tuple(replace(self, on=architecture) for architecture in self.spec.architectures)
 

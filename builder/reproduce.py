@@ -11,7 +11,9 @@ from typing import Final
 
 from builder import pipeline
 from builder.lock_reader import parse_lock
-from builder.lockfile import LOCK_NAME
+from builder.lockfile import LOCK_NAME, LockFile
+from builder.platforms import each_platform
+from builder.project import Project
 from builder.published import PublishedImage
 from builder.spec import read_spec
 from builder.workshop import Workshop
@@ -74,16 +76,27 @@ def reproduce(
             shutil.copytree(files, root, symlinks=True, dirs_exist_ok=True, ignore=_NOT_TAKEN)
         spec_path.write_text(spec_file.content, encoding="utf-8")
         (root / LOCK_NAME).write_bytes(lock_raw)
-        project = pipeline.Project(spec_path, read_spec(spec_path))
-        base = workshop.base(project.spec.base)
+        project, lock = _on_its_platform(spec_path, parse_lock(lock_raw, root / LOCK_NAME), image)
+        base = workshop.base(project.spec.base, project.architecture)
         if base.digest != provenance.base:
             raise InvalidInput(
                 f"the image stands on {base.name} as {provenance.base}, and base-images/ has it as {base.digest}",
                 remedy="Check out base-images/ as it was when the image was built.",
             )
-        lock = parse_lock(lock_raw, root / LOCK_NAME)
         built = pipeline.build(project, workshop.signing_with(root / "key.pem"), lock).image
         return Reproduction(image.digest, built.digest, _pairs(image, built.config))
+
+
+def _on_its_platform(spec_path: Path, lock: LockFile, image: PublishedImage) -> tuple[Project, LockFile]:
+    """The project and its lock as the image's platform sees them."""
+    project = Project(spec_path, read_spec(spec_path))
+    for one, part in each_platform(project, lock):
+        if one.architecture == image.config.architecture:
+            return one, part
+    raise InvalidInput(
+        f"the image is for linux/{image.config.architecture}, and its provenance's spec is not",
+        remedy="Do not trust the image: its provenance is of another one.",
+    )
 
 
 def _pairs(image: PublishedImage, built: ImageConfig) -> tuple[LayerPair, ...]:

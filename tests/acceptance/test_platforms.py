@@ -145,3 +145,12 @@ def test_an_image_for_another_machine_is_not_run(workplace, tmp_path):
     done = workplace.mlbuild("-C", str(tmp_path), "test")
     assert done.returncode == 2
     assert f"the image is for linux/{other} only" in done.stderr
+
+
+def test_the_image_of_another_machine_is_reproduced_here(workplace, both, gate):
+    assert workplace.mlbuild("-C", str(both), "push", gate.host).returncode == 0
+    other = {"amd64": "arm64", "arm64": "amd64"}[host_architecture()]
+    layout = Layout(both / ".mlbuild" / "image")
+    (image,) = (child.digest for child in _children(layout) if child.platform.architecture == other)
+    done = workplace.mlbuild("reproduce", f"{gate.host}/serving/two@{image}")
+    assert done.returncode == 0, done.stdout + done.stderr
