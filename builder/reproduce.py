@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
@@ -92,7 +92,7 @@ def _on_its_platform(spec_path: Path, lock: LockFile, image: PublishedImage) -> 
     project = Project(spec_path, read_spec(spec_path))
     for one, part in each_platform(project, lock):
         if one.architecture == image.config.architecture:
-            return one, part
+            return one, replace(part, further=())
     raise InvalidInput(
         f"the image is for linux/{image.config.architecture}, and its provenance's spec is not",
         remedy="Do not trust the image: its provenance is of another one.",
