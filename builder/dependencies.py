@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -14,8 +15,8 @@ from builder.errors import BuilderError
 from builder.metadata import WheelMetadata
 from builder.target import Target
 
-# Old packages write version specifiers that PEP 440 does not allow. The version was uv's to judge; what
-# counts here is the name, the extras and the marker.
+# Old packages write version specifiers that PEP 440 does not allow. The version is uv's to judge; where it
+# cannot be read, the name, the extras and the marker are what counts.
 _REQUIRES: Final = re.compile(
     r"\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[^\]]*\])?[^;]*(?P<marker>;.*)?", re.S
 )
@@ -82,6 +83,8 @@ def required(name: str, extra: str, metadata: WheelMetadata, environment: dict[s
 
 
 def _requirement(name: str, line: str) -> Requirement:
+    with suppress(InvalidRequirement):
+        return Requirement(line)
     match = _REQUIRES.fullmatch(line)
     text = f"{match['name']}{match['extras'] or ''} {match['marker'] or ''}" if match else line
     try:
