@@ -15,7 +15,8 @@ from rich.text import Text
 from builder import pipeline
 from builder.cli.context import REFUSED, Session, failing_well, json_option
 from builder.fix.draft import Edit, apply
-from builder.fix.search import Blocked, Fix, Moved, find_fix
+from builder.fix.result import Blocked, Fix, Moved
+from builder.fix.search import find_fix
 from builder.lockfile import LOCK_NAME
 from compliance.policy.wording import count, label, printable
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
+
+from packaging.utils import canonicalize_name
 
 from builder.fix.draft import Draft
 from builder.fix.requirement_texts import (
@@ -60,7 +62,8 @@ class Writer:
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
         inputs = draft.inputs
-        self._asked = (*inputs.asked, *inputs.constraints)
+        followed = {lock.path for lock in inputs.locks}
+        self._asked = tuple(one for one in (*inputs.asked, *inputs.constraints) if one.at.path not in followed)
         self.pins = {
             one.name: version for one in self._asked if (version := pinned_version(one.requirement)) is not None
         }
@@ -71,8 +74,9 @@ class Writer:
         return name in self._named
 
     def is_direct(self, name: str) -> bool:
-        """Whether a requirement asks for the package."""
-        return any(one.name == name for one in self._draft.inputs.asked)
+        """Whether a requirement asks for the package that is ours to change."""
+        inputs = self._draft.inputs
+        return not inputs.locks and any(one.name == name for one in inputs.asked)
 
     def to_choose(self, plan: Plan, roots: Roots, exact: frozenset[str]) -> dict[Path, str]:
         """Texts that let the resolver choose: what `exact` names at its bound, all others at it or above."""
@@ -109,6 +113,7 @@ class Writer:
         self, plan: Plan, roots: Roots, specifiers: Specifiers, added: Mapping[str, str]
     ) -> dict[Path, str]:
         texts = self._draft.texts
+        self._check_owned(plan.bounds)
         for asked in reversed(self._asked):  # from the end, so that lines keep their numbers
             if asked.name in plan.dropped:
                 changed = without_requirement(texts[asked.at.path], asked.at.line, asked.requirement)
@@ -116,7 +121,6 @@ class Writer:
                 wanted = specifiers(asked)
                 if wanted is None or wanted == str(asked.requirement.specifier):
                     continue
-                self._check_owned(asked)
                 changed = with_specifiers(texts[asked.at.path], asked.at.line, asked.requirement, wanted)
             if changed is None:
                 raise InvalidInput(
@@ -132,27 +136,24 @@ class Writer:
             self._rebase(texts, plan.base)
         return texts
 
-    def _check_owned(self, asked: Asked) -> None:
+    def _check_owned(self, names: Iterable[str]) -> None:
         """Raise InvalidInput for what another tool's lock pins, or an address does."""
-        for lock in self._draft.inputs.locks:
-            if asked.at.path == lock.path:
-                raise InvalidInput(
-                    f"{lock.path.name} pins {asked.name}",
-                    at=asked.at,
-                    remedy=f"Raise it there with the tool that writes {lock.path.name}; mlbuild follows it.",
-                )
-        if asked.requirement.url is not None:
-            raise InvalidInput(f"{asked.name} comes from an address", at=asked.at, remedy="Name another address.")
+        for name in names:
+            for lock in self._draft.inputs.locks:
+                pin = next((one for one in lock.pins if canonicalize_name(one.name) == name), None)
+                if pin is not None:
+                    raise InvalidInput(
+                        f"{lock.path.name} pins {name} {pin.version}",
+                        at=pin.at,
+                        remedy=f"Raise it there with the tool that writes {lock.path.name}; mlbuild follows it.",
+                    )
+            for asked in self._asked:
+                if asked.name == name and asked.requirement.url is not None:
+                    raise InvalidInput(f"{name} comes from an address", at=asked.at, remedy="Name another one.")
 
     def _add(self, texts: dict[Path, str], lines: Mapping[str, str], roots: Roots) -> None:
         """Bounds on packages that nobody wrote down: as constraints, or where there can be none in a list."""
         inputs = self._draft.inputs
-        for lock in inputs.locks:
-            raise InvalidInput(
-                f"{lock.path.name} pins {', '.join(lines)}",
-                at=Location(lock.path),
-                remedy=f"Raise it there with the tool that writes {lock.path.name}; mlbuild follows it.",
-            )
         file = next((path for path in inputs.files if path.suffix in _REQUIREMENTS), None)
         if file is None:
             self._add_to_lists(texts, lines, roots)

@@ -11,10 +11,11 @@ from typing import Final
 from packaging.version import VERSION_PATTERN, Version
 
 from builder.fix.conflict import shortened
-from builder.fix.draft import Draft, Edit
+from builder.fix.draft import Draft
 from builder.fix.findings import Finding, Judgement, judge
 from builder.fix.plan import Plan, Roots, Writer
 from builder.fix.requirement_texts import Bound
+from builder.fix.result import Blocked, Fix, Moved
 from builder.fix.unused import Uses
 from builder.lock import LockFile
 from builder.project import Project
@@ -24,40 +25,6 @@ from compliance.errors import InvalidInput
 
 _VERSION: Final = re.compile(VERSION_PATTERN, re.VERBOSE | re.IGNORECASE)
 _ROUNDS: Final = 25  # each raises a version, so that this is reached by nothing but a mistake in advisories
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A package with another version than before. `reasons` are rule and vulnerability; `note` is for people."""
-
-    package: str
-    before: str | None
-    after: str | None
-    reasons: tuple[tuple[str, str], ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """A package that no change was found for, and what stands in the way."""
-
-    package: str
-    version: str
-    reasons: tuple[tuple[str, str], ...]
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fix:
-    """What was found. `remaining` is what people have to mend; `complies` is about packages and base alone."""
-
-    edits: tuple[Edit, ...]
-    moved: tuple[Moved, ...]
-    blocked: tuple[Blocked, ...]
-    remaining: tuple[Finding, ...]
-    complies: bool
-    root: Path
-    bases: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,24 @@ def test_what_stands_in_the_way_is_named_with_its_line(workplace):
     shown = workplace.mlbuild("fix").stdout
     assert "no change mends kit 1.0  TEST-1 (no-known-vulnerabilities)" in shown
     assert "is not enough" in shown
+
+
+def test_the_lock_of_another_tool_is_named_and_left_alone(workplace):
+    workplace.wheel("tools", "1.0", "2.0")
+    workplace.advisory("TEST-1", "tools", "2.0")
+    digest = hashlib.sha256((workplace.index.files / "tools-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    workplace.write("mlbuild.yaml", "image: a/b\nbase: python3.11-slim\nrequirements: [locked/pylock.toml]\n")
+    theirs = workplace.write(
+        "locked/pylock.toml",
+        'lock-version = "1.0"\ncreated-by = "poetry"\n[[packages]]\nname = "tools"\nversion = "1.0"\n'
+        f'wheels = [{{url = "{workplace.index.file_url("tools-1.0-py3-none-any.whl")}", '
+        f'hashes = {{sha256 = "{digest}"}}}}]\n',
+    )
+    before = theirs.read_bytes()
+    code, found = workplace.fix("--apply")
+    assert (code, found["applied"]) == (1, False)
+    assert "pylock.toml pins tools 1.0. Raise it there" in found["blocked"][0]["why"]
+    assert theirs.read_bytes() == before
 
 
 def test_a_range_that_the_user_wrote_is_a_limit(workplace):
