@@ -257,6 +257,23 @@ def test_a_gate_killed_between_publication_and_summary_writes_it_at_the_next_sta
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_copy_in_a_plain_registry_verifies_by_the_name_it_was_admitted_under(make_image, tmp_path, registry):
+    image = make_image()
+    generate_key(tmp_path / "private.pem", tmp_path / "public.pem")
+    summary = VerificationSummary("urn:x", NOW, "pkg:oci/x", "urn:x", Digest.of(b"policy"), ())
+    subjects = subjects_for("serving/original", image.digest, image.manifest.config.digest)
+    bundle = sign_statement(summary_statement(subjects, summary), load_signer(tmp_path / "private.pem"))
+    with RegistryClient(f"127.0.0.1:{registry}") as client:
+        image.push(client, "eu/copy", "v1")
+        push_bundle(client, "eu/copy", image, bundle)
+    arguments = (f"127.0.0.1:{registry}/eu/copy:v1", "--key", str(tmp_path / "public.pem"))
+    done = run_verify(tmp_path, *arguments)
+    assert done.returncode == 1
+    assert "about something else: serving/original" in done.stdout
+    done = run_verify(tmp_path, *arguments, "--repository", "serving/original")
+    assert done.returncode == 0, done.stderr
+
+
 def test_many_pushes_at_once_leave_one_summary(gate, make_image):
     image = make_image()
     with gate.client() as client:
