@@ -55,7 +55,7 @@ from compliance.oci.manifest import (
 )
 from gate.users import Role, set_user
 
-LAYERS: Final = 4
+LAYERS: Final = 10
 REQUESTS_A_SECOND: Final = 200
 SECONDS: Final = 10
 CONNECTIONS: Final = 8

@@ -22,12 +22,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from compliance.attest.statement import Statement
 from compliance.errors import InvalidInput, Unavailable
 from compliance.evidence import Evidence, Subject
+from compliance.models import LayerMemory
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import Descriptor, Index, Manifest
 from compliance.oci.registry import RegistryClient, RegistryError
@@ -70,14 +70,16 @@ class Admission:
         blobs: BlobCache,
         client: Callable[[], RegistryClient],
         *,
-        diff_ids: Path,
+        layers: LayerMemory,
+        image_bytes: int,
         now: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._rulebook = rulebook
         self._blobs = blobs
         self._client = client
-        self._diff_ids = diff_ids
+        self._layers = layers
+        self._image_bytes = image_bytes
         self._now = now
 
     def problems(self) -> tuple[str, ...]:
@@ -180,8 +182,8 @@ class Admission:
         inputs = _digest_of((*rules.inputs, *(f"evidence {Digest.of(bundle)}" for bundle in bundles)))
         decision = self._repeatable(push, inputs)
         if decision is None:
-            examination = Examination(push, manifest, rules, bundles)
-            decided = examination.run(client, self._blobs, self._diff_ids, self._now())
+            examination = Examination(push, manifest, rules, bundles, self._layers, self._image_bytes)
+            decided = examination.run(client, self._blobs, self._now())
             decision = self._record(push, inputs, *decided)
         return _ruling(push, decision)
 

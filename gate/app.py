@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from compliance.errors import InvalidInput, Location, Unavailable
+from compliance.models import LayerMemory
 from compliance.oci.credentials import Credentials
 from gate.admission import Admission
 from gate.answers import of_fault, on_crash, on_fault
@@ -67,7 +68,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             rulebook,
             cache,
             upstream.client,
-            diff_ids=data / "cache" / "trivy" / "diff-ids",
+            layers=LayerMemory(data / "cache" / "trivy"),
+            image_bytes=settings.image_bytes,
             now=_now,
         )
         summaries = Summaries(admission, store, upstream.client, own_signer(data), gate=settings.public_url)

@@ -8,14 +8,18 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
 from compliance.oci.manifest import Descriptor
 from compliance.oci.registry import RegistryClient
+
+FETCHERS: Final = 3
+"""Blobs of one image that are fetched at once."""
 
 
 class BlobCache:
@@ -47,8 +51,10 @@ class BlobCache:
         with tempfile.TemporaryDirectory(dir=self._open) as name:
             layout = Layout.create(Path(name))
             layout.write_bytes(raw, descriptor.media_type)
-            for digest in dict.fromkeys(blob.digest for blob in blobs):
-                self._place(layout, client, repository, digest)
+            with ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetcher") as fetchers:
+                wanted = dict.fromkeys(blob.digest for blob in blobs)
+                for placed in [fetchers.submit(self._place, layout, client, repository, one) for one in wanted]:
+                    placed.result()
             layout.write_index((descriptor,))
             yield layout
         self._forget()

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 from compliance.attest.bundle import verify_bundle
@@ -15,6 +14,8 @@ from compliance.attest.statement import Statement
 from compliance.errors import InvalidInput, Unavailable
 from compliance.evidence import Absent, Evidence, Subject, VulnerabilityScan
 from compliance.inventory import Inventory, ModelFile
+from compliance.models import LayerMemory
+from compliance.oci.diffids import WrongLayer
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
 from compliance.oci.manifest import Descriptor, Manifest, parse_config
@@ -22,7 +23,6 @@ from compliance.oci.registry import RegistryClient
 from compliance.policy.decision import Decision, Violation
 from compliance.policy.evaluate import evaluate
 from compliance.sbom import to_cyclonedx
-from compliance.scan.diff_ids import check_diff_ids
 from gate.arrival import Push
 from gate.blob_cache import BlobCache
 from gate.claims import compare, enrich, verify_claims
@@ -52,17 +52,20 @@ def resolve(push: Push, client: RegistryClient, stored: Mapping[Digest, Digest])
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """One image, and the rules it is held against."""
+    """One image, and the rules it is held against.
+
+    `layers` is what is known of layers that were read before, `limit` how many bytes all may unpack to.
+    """
 
     push: Push
     manifest: Manifest
     rules: Rules
     bundles: Sequence[bytes]
+    layers: LayerMemory
+    limit: int
 
-    def run(
-        self, client: RegistryClient, blobs: BlobCache, memory: Path, at: datetime
-    ) -> tuple[Decision, Evidence]:
-        """Steps 3 to 7. `memory` keeps the diffIDs of layers that were unpacked before.
+    def run(self, client: RegistryClient, blobs: BlobCache, at: datetime) -> tuple[Decision, Evidence]:
+        """Steps 3 to 7.
 
         Raises Broken when the bytes are not what the manifest and config say.
         """
@@ -71,17 +74,14 @@ class Examination:
             _or_broken(INTACT, push.digest),
             blobs.layout(client, push.repository, (push.descriptor, push.raw), push.blobs) as layout,
         ):
-            evidence = self.rules.sightings.mark(self._read(layout, memory), at)
+            evidence = self.rules.sightings.mark(self._read(layout), at)
         return evaluate(self.rules.policies, evidence, at), evidence
 
-    def _read(self, layout: Layout, memory: Path) -> Evidence:
+    def _read(self, layout: Layout) -> Evidence:
         push, rules = self.push, self.rules
         with _or_broken(READABLE, push.digest):
             config = parse_config(layout.read_bytes(self.manifest.config.digest))
-        with _or_broken(CONSISTENT, push.digest):
-            check_diff_ids(layout, push.digest, memory)
-        with _or_broken(READABLE, push.digest):
-            reading = read_image(layout, push.digest, config, rules)
+            reading = read_image(layout, push.digest, config, rules, self.layers, self.limit)
         claims = verify_claims(self.bundles, rules.keys, {push.digest, self.manifest.config.digest})
         inventory: Inventory | Absent = reading.inventory
         if isinstance(inventory, Inventory):
@@ -154,5 +154,7 @@ def _subject_of(manifest: Manifest) -> Descriptor:
 def _or_broken(rule: OwnRule, culprit: Digest) -> Iterator[None]:
     try:
         yield
+    except WrongLayer as error:
+        raise Broken(CONSISTENT, Violation(culprit, culprit, error.message, remedy=error.remedy)) from error
     except InvalidInput as error:
         raise Broken(rule, Violation(culprit, culprit, error.message, remedy=error.remedy)) from error

@@ -11,7 +11,7 @@ from compliance.bases import BaseDefinition, recognise
 from compliance.errors import Unavailable
 from compliance.evidence import Absent, Secret
 from compliance.inventory import Base, Inventory, Layer, ModelFile, Origin, PrivilegedFile, Settings
-from compliance.models import read_files
+from compliance.models import LayerMemory, read_files
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
 from compliance.oci.manifest import ImageConfig
@@ -60,15 +60,20 @@ class Attribution:
         return Origin.DEPENDENCY if locked else Origin.APP
 
 
-def read_image(layout: Layout, digest: Digest, config: ImageConfig, rules: Rules) -> Reading:
-    """Read the image `digest` in `layout`, whose layers are known to be the ones `config` names.
+def read_image(
+    layout: Layout, digest: Digest, config: ImageConfig, rules: Rules, memory: LayerMemory, limit: int
+) -> Reading:
+    """Read the image `digest` in `layout`. Layers in `memory` are not read again, and all together may unpack
+    to `limit` bytes.
 
-    Raises InvalidInput when the bytes are not what an image can hold.
+    Raises WrongLayer when the layers are not the ones `config` names, and InvalidInput when the bytes are not
+    what an image can hold.
     """
     base = recognise(config.rootfs.diff_ids, rules.bases)
     origin_of = Attribution.of(base, rules.bases)
+    # First, since it finds out whether the layers are true; the scanner believes what a diffID says.
+    files = read_files(layout, digest, origin_of, memory=memory, limit=limit)
     inventory, secrets = _scan(layout, digest, rules.scanner, origin_of)
-    files = read_files(layout, digest, origin_of)
     manifest, _ = layout.image(digest)
     return Reading(
         base=base,

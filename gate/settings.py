@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     tls_certificate: Path | None = Field(default=None, description="PEM file; together with tls_key serves HTTPS.")
     tls_key: Path | None = Field(default=None, description="PEM file with the certificate's private key.")
     cache_bytes: int = Field(default=20 << 30, ge=0, description="Most bytes of blobs kept for reading again.")
+    image_bytes: int = Field(
+        default=32 << 30, gt=0, description="Most bytes that the layers of an image may unpack to."
+    )
     judges: int = Field(default=2, ge=1, le=32, description="Images judged at once.")
     patience: float = Field(default=540, gt=0, description="Seconds a client is kept waiting for a verdict.")
 

@@ -1,11 +1,9 @@
 """Model files and privileged files: recognised by content and mode, and found in the layers of an image."""
 
 from compliance.models.formats import FORMATS, HEAD, Recognised, detect
+from compliance.models.layer_files import FoundModel, FoundPrivilege, LayerFiles, LayerMemory
 from compliance.models.search import (
-    FoundModel,
-    FoundPrivilege,
     ImageFiles,
-    LayerFiles,
     find_models,
     merge,
     merge_privileged,
@@ -20,6 +18,7 @@ __all__ = [
     "FoundPrivilege",
     "ImageFiles",
     "LayerFiles",
+    "LayerMemory",
     "Recognised",
     "detect",
     "find_models",

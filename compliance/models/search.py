@@ -12,18 +12,23 @@ import stat
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, Final, Self, TypeVar
 
+from compliance.errors import InvalidInput
 from compliance.inventory import ModelFile, Origin, Privilege, PrivilegedFile
 from compliance.models.formats import HEAD, detect
-from compliance.oci.diffids import read_layers
+from compliance.models.layer_files import FoundModel, FoundPrivilege, LayerFiles, LayerMemory
+from compliance.oci.diffids import MAX_IMAGE, Claim, Unpacked, check, claims, open_claimed
 from compliance.oci.digest import Digest
 from compliance.oci.layer import LayerStream, absolute, members
 from compliance.oci.layout import Layout
 
 CHUNK: Final = 1 << 20
+READERS: Final = 2
+"""Layers read at once: hashing and decompressing leave the interpreter to others."""
 
 _WHITEOUT: Final = ".wh."
 _OPAQUE: Final = ".wh..wh..opq"
@@ -34,56 +39,6 @@ OriginOf = Callable[[Digest, str], Origin]
 
 
 @dataclass(frozen=True, slots=True)
-class FoundModel:
-    """A model file of one layer. `path` is absolute."""
-
-    path: str
-    format: str
-    unsafe: str | None
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class FoundPrivilege:
-    """A file of one layer that runs with other rights than its caller's. `path` is absolute."""
-
-    path: str
-    privileges: tuple[Privilege, ...]
-    owner: int
-    group: int
-
-
-@dataclass(frozen=True, slots=True)
-class LayerFiles:
-    """What matters in one layer, and what it does to the layers below. Depends on the layer's diffID alone.
-
-    `paths` are all its members and whiteouts: a file there hides a lower file. `trees` are those of them that
-    hide whatever lies below them too: files, links and whiteouts. `opaque` are directories whose lower
-    content is hidden. `links` are hard links: path and target.
-    """
-
-    models: tuple[FoundModel, ...]
-    paths: frozenset[str]
-    trees: frozenset[str]
-    opaque: frozenset[str]
-    links: tuple[tuple[str, str], ...]
-    privileged: tuple[FoundPrivilege, ...] = ()
-
-    def hides(self, path: str) -> bool:
-        """Whether a file at `path` in a lower layer is gone once this layer lies on it."""
-        if path in self.paths:
-            return True
-        parent = posixpath.dirname(path)
-        while True:
-            if parent in self.trees or parent in self.opaque:
-                return True
-            if parent == "/":
-                return False
-            parent = posixpath.dirname(parent)
-
-
-@dataclass(frozen=True, slots=True)
 class ImageFiles:
     """The files that matter among those that a container of an image would see, by path."""
 
@@ -91,14 +46,40 @@ class ImageFiles:
     privileged: tuple[PrivilegedFile, ...]
 
 
-def read_files(layout: Layout, digest: Digest, origin_of: OriginOf) -> ImageFiles:
+def read_files(
+    layout: Layout,
+    digest: Digest,
+    origin_of: OriginOf,
+    *,
+    memory: LayerMemory | None = None,
+    limit: int = MAX_IMAGE,
+) -> ImageFiles:
     """Read every layer of an image once, for all that is looked for in its files.
 
     `origin_of` says, by diffID and absolute path, who brought a file. The layers are checked against the
-    config's diffIDs on the way. Raises InvalidInput when they differ or a layer is not a sound tar.
+    config's diffIDs on the way, and those in `memory` are not read again; `limit` bounds them together,
+    unpacked, in bytes. Raises WrongLayer when they differ, and InvalidInput when one is not a sound tar.
     """
-    layers = [(diff_id, read_layer_files(stream)) for diff_id, stream in read_layers(layout, digest)]
+    claimed = claims(layout, digest)
+    with ThreadPoolExecutor(READERS, thread_name_prefix="reader") as readers:
+        found = list(readers.map(lambda claim: _read(layout, claim, memory, limit), claimed))
+    if sum(unpacked.size for unpacked, _ in found) > limit:
+        raise InvalidInput(f"image {digest} decompresses to more than {limit:,} bytes")
+    layers = [(claim.diff_id, files) for claim, (_, files) in zip(claimed, found, strict=True)]
     return ImageFiles(merge(layers, origin_of), merge_privileged(layers, origin_of))
+
+
+def _read(layout: Layout, claim: Claim, memory: LayerMemory | None, limit: int) -> tuple[Unpacked, LayerFiles]:
+    known = memory.recall(claim.blob) if memory is not None and layout.has(claim.blob) else None
+    if known is not None:
+        check(claim, known[0], layout)
+        return known
+    with open_claimed(layout, claim, limit=limit) as stream:
+        files = read_layer_files(stream)
+        unpacked = Unpacked(stream.finish(), stream.tell())
+    if memory is not None:
+        memory.remember(claim.blob, unpacked, files)
+    return unpacked, files
 
 
 def find_models(layout: Layout, digest: Digest, origin_of: OriginOf) -> tuple[ModelFile, ...]:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 import zstandard
 from isal import igzip
@@ -44,10 +44,19 @@ _DAMAGE: Final[tuple[type[Exception], ...]] = (
 class LayerStream(io.RawIOBase):
     """The tar of a layer, decompressed on the way, read forward, hashed, and cut off at `limit` bytes."""
 
-    def __init__(self, source: BinaryIO, name: str, limit: int) -> None:
+    def __init__(
+        self,
+        source: BinaryIO,
+        name: str,
+        limit: int,
+        blob: _Verified | None = None,
+        same_as: Digest | None = None,
+    ) -> None:
         self._source = source
         self._name = name
         self._limit = limit
+        self._blob = blob
+        self._same_as = same_as
         self._state = hashlib.sha256()
         self._position = 0
         self.last = b""
@@ -87,17 +96,58 @@ class LayerStream(io.RawIOBase):
         return self._position
 
     def finish(self) -> Digest:
-        """Read what is left and return the diffID."""
+        """Read what is left and return the diffID. Raises InvalidInput when the blob was to be verified and is not
+        what its digest names."""
         while self.read(CHUNK):
             pass
-        return Digest("sha256:" + self._state.hexdigest())
+        if self._blob is not None:
+            self._blob.verify(self._name)
+        diff_id = Digest("sha256:" + self._state.hexdigest())
+        if self._same_as not in {None, diff_id}:
+            raise _altered(self._name)
+        return diff_id
+
+
+class _Verified(io.RawIOBase):
+    """A blob that is hashed as it is read."""
+
+    def __init__(self, blob: BinaryIO, digest: Digest) -> None:
+        self._blob = blob
+        self._digest = digest
+        self._state = hashlib.new(digest.algorithm)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._blob.read(size)
+        self._state.update(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def verify(self, name: str) -> None:
+        while self.read(CHUNK):
+            pass
+        if self._state.hexdigest() != self._digest.hex:
+            raise _altered(name)
+
+
+def _altered(name: str) -> InvalidInput:
+    return InvalidInput(f"{name} has been altered")
 
 
 @contextmanager
-def open_layer(path: Path, *, name: str = "the layer", limit: int = MAX_SIZE) -> Iterator[LayerStream]:
+def open_layer(
+    path: Path, *, name: str = "the layer", limit: int = MAX_SIZE, digest: Digest | None = None
+) -> Iterator[LayerStream]:
     """The tar in a layer blob, plain or compressed with gzip or zstd: known by its first bytes, as runtimes do.
 
-    `limit` bounds the tar, in bytes. Raises InvalidInput when the blob is missing.
+    `limit` bounds the tar, in bytes; `digest`, where given, is what the blob must have once it was read to
+    its end. Raises InvalidInput when the blob is missing.
     """
     try:
         blob = path.open("rb")
@@ -106,14 +156,18 @@ def open_layer(path: Path, *, name: str = "the layer", limit: int = MAX_SIZE) ->
     with blob:
         magic = blob.read(4)
         blob.seek(0)
-        source: BinaryIO = blob
+        compressed = magic.startswith(_GZIP) or magic == _ZSTD
+        # What is not compressed has one digest, which need not be taken twice.
+        plain = digest is not None and not compressed and digest.algorithm == "sha256"
+        verified = None if digest is None or plain else _Verified(blob, digest)
+        source = raw = blob if verified is None else cast(BinaryIO, verified)
         if magic.startswith(_GZIP):
-            source = cast(BinaryIO, igzip.IGzipFile(fileobj=blob, mode="rb"))
+            source = cast(BinaryIO, igzip.IGzipFile(fileobj=raw, mode="rb"))
         elif magic == _ZSTD:
             decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)
-            source = cast(BinaryIO, decompressor.stream_reader(blob, read_across_frames=True, closefd=False))
+            source = cast(BinaryIO, decompressor.stream_reader(raw, read_across_frames=True, closefd=False))
         with source:
-            yield LayerStream(source, name, limit)
+            yield LayerStream(source, name, limit, verified, digest if plain else None)
 
 
 class _Member(tarfile.TarInfo):

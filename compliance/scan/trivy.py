@@ -18,11 +18,11 @@ from pydantic import BaseModel, Field, ValidationError
 from compliance.errors import InvalidInput, Location, Unavailable
 from compliance.evidence import Database, Secret, Vulnerability, VulnerabilityScan
 from compliance.inventory import OperatingSystem, Origin, Package
+from compliance.oci.diffids import check_diff_ids
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
 from compliance.oci.manifest import Descriptor
 from compliance.scan import matching, report, secret_rules
-from compliance.scan.diff_ids import check_diff_ids
 from compliance.scan.lock import exclusive
 from compliance.scan.process import JSON, OFFLINE, QUIET, run
 from compliance.scan.report import OriginOf, Report

@@ -135,5 +135,5 @@ def test_a_layer_that_is_not_what_the_config_says_is_refused(tmp_path: Path) -> 
     layout, digest = image(tmp_path, tarred([("a", b"one")]))
     manifest, _ = layout.image(digest)
     layout.path(manifest.layers[0].digest).write_bytes(igzip.compress(tarred([("a", b"two")])))
-    with pytest.raises(InvalidInput, match="but the config says"):
+    with pytest.raises(InvalidInput, match="has been altered"):
         find_models(layout, digest, all_mine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import zstandard
 from isal import igzip
 
 from compliance.errors import InvalidInput
-from compliance.oci.diffids import verify_diff_ids
+from compliance.oci.diffids import Unpacked, check_diff_ids, recall
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
 from compliance.oci.manifest import (
@@ -39,20 +40,20 @@ def image(root: Path, diff_ids: tuple[Digest, ...]) -> tuple[Layout, Digest]:
 
 
 def test_layers_that_are_what_the_config_says_pass(tmp_path: Path) -> None:
-    verify_diff_ids(*image(tmp_path, tuple(Digest.of(tar) for tar in TARS)))
+    check_diff_ids(*image(tmp_path, tuple(Digest.of(tar) for tar in TARS)))
 
 
 def test_a_layer_that_is_something_else_is_named(tmp_path: Path) -> None:
     layout, digest = image(tmp_path, (Digest.of(TARS[0]), Digest.of(b"other"), Digest.of(TARS[2])))
     manifest, _ = layout.image(digest)
-    with pytest.raises(InvalidInput, match=f"layer {manifest.layers[1].digest} holds"):
-        verify_diff_ids(layout, digest)
+    with pytest.raises(InvalidInput, match=f"layer {manifest.layers[1].digest} unpacks to"):
+        check_diff_ids(layout, digest)
 
 
 def test_layers_and_diff_ids_must_be_as_many(tmp_path: Path) -> None:
     layout, digest = image(tmp_path, (Digest.of(TARS[0]),))
-    with pytest.raises(InvalidInput, match="3 layers and 1 diffIDs"):
-        verify_diff_ids(layout, digest)
+    with pytest.raises(InvalidInput, match="3 layers, its config names 1"):
+        check_diff_ids(layout, digest)
 
 
 def test_a_layer_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -60,11 +61,60 @@ def test_a_layer_that_is_not_there_is_named(tmp_path: Path) -> None:
     manifest, _ = layout.image(digest)
     layout.path(manifest.layers[2].digest).unlink()
     with pytest.raises(InvalidInput, match=f"layer {manifest.layers[2].digest} cannot be read"):
-        verify_diff_ids(layout, digest)
+        check_diff_ids(layout, digest)
 
 
 def test_the_limit_is_for_all_layers_together(tmp_path: Path) -> None:
     layout, digest = image(tmp_path, tuple(Digest.of(tar) for tar in TARS))
-    verify_diff_ids(layout, digest, limit=sum(map(len, TARS)))
+    check_diff_ids(layout, digest, limit=sum(map(len, TARS)))
     with pytest.raises(InvalidInput, match="decompresses to more than"):
-        verify_diff_ids(layout, digest, limit=sum(map(len, TARS)) - 1)
+        check_diff_ids(layout, digest, limit=sum(map(len, TARS)) - 1)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_blob_that_was_altered_is_found_out(tmp_path: Path, place: int) -> None:
+    layout, digest = image(tmp_path, tuple(Digest.of(tar) for tar in TARS))
+    manifest, _ = layout.image(digest)
+    path = layout.path(manifest.layers[place].digest)
+    compress = (igzip.compress, zstandard.compress, bytes)[place]
+    path.write_bytes(compress(TARS[place][:-512] + bytes(511) + b"x"))
+    with pytest.raises(InvalidInput):
+        check_diff_ids(layout, digest)
+
+
+@pytest.mark.parametrize("compress", [igzip.compress, zstandard.compress])
+def test_a_blob_compressed_anew_is_found_out(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    layout, digest = image(tmp_path, tuple(Digest.of(tar) for tar in TARS))
+    manifest, _ = layout.image(digest)
+    place = 0 if compress is igzip.compress else 1
+    path = layout.path(manifest.layers[place].digest)
+    path.write_bytes(compress(TARS[place][:1024]) + compress(TARS[place][1024:]))
+    with pytest.raises(InvalidInput, match="has been altered"):
+        check_diff_ids(layout, digest)
+
+
+def test_what_was_unpacked_before_is_not_unpacked_again_and_still_counts(tmp_path: Path) -> None:
+    layout, digest = image(tmp_path / "image", tuple(Digest.of(tar) for tar in TARS))
+    memory = tmp_path / "memory"
+    check_diff_ids(layout, digest, memory)
+    manifest, _ = layout.image(digest)
+    assert recall(memory, manifest.layers[0].digest) == Unpacked(Digest.of(TARS[0]), len(TARS[0]))
+    for layer in manifest.layers:
+        layout.path(layer.digest).write_bytes(b"no longer looked at")
+    check_diff_ids(layout, digest, memory)
+    with pytest.raises(InvalidInput, match="more bytes than are looked at"):
+        check_diff_ids(layout, digest, memory, limit=sum(map(len, TARS)) - 1)
+    layout.path(manifest.layers[0].digest).unlink()
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        check_diff_ids(layout, digest, memory)
+
+
+def test_a_memory_that_was_garbled_is_no_memory(tmp_path: Path) -> None:
+    layout, digest = image(tmp_path / "image", tuple(Digest.of(tar) for tar in TARS))
+    manifest, _ = layout.image(digest)
+    known = tmp_path / "memory" / "sha256" / manifest.layers[0].digest.hex
+    known.parent.mkdir(parents=True)
+    for garbage in ("", "sha256:short\n1", f"{Digest.of(b'')}", f"{Digest.of(b'')}\nmany"):
+        known.write_text(garbage)
+        check_diff_ids(layout, digest, tmp_path / "memory")
+        assert recall(tmp_path / "memory", manifest.layers[0].digest) == Unpacked(Digest.of(TARS[0]), len(TARS[0]))
