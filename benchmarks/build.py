@@ -1,8 +1,9 @@
 """Building one image from one lock on one base: mlbuild, and `buildah bud` with pip and with uv.
 
 All three start from the same base layer and the same pins with hashes, and are timed until there is an OCI
-layout on disk that can be pushed: for buildah that is `bud --layers` and `push oci:`. pip and uv run inside
-the base, mounted from outside, since the base holds neither. Scenarios, in this order for each contender:
+layout on disk that can be pushed: for buildah that is `bud --layers` and `push oci:`, whose time is also told
+by itself. pip and uv run inside the base, mounted from outside, since the base holds neither. Scenarios, in
+this order for each contender:
 
 - cold: nothing cached at all, downloads included
 - wheels cached: downloads (pip's and uv's cache) kept, image and layers forgotten
@@ -10,24 +11,29 @@ the base, mounted from outside, since the base holds neither. Scenarios, in this
 - app changed: one line of the application
 - one dependency changed: a small one, to a version that was not used before
 
+After the last one it is told how many bytes of blobs the new image has that the one before has not: what a push
+would send.
+
 Run as `make bench-build`. `--rounds N` repeats everything and prints medians.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import subprocess
+import statistics
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from benchmarks.contenders import BASE, PIP, UV, Buildah, Contender, Mlbuild, run
 from benchmarks.measure import machine, seconds, table
+from compliance.oci.layout import Layout
 
 SCENARIOS: Final = ("cold", "wheels cached", "nothing changed", "app changed", "one dependency changed")
-BASE: Final = "python3.11-slim"
 REQUIREMENTS: Final = ("scikit-learn", "pandas", "xgboost", "fastapi", "uvicorn")
 SMALL: Final = ("idna", "idna==3.10")
 """The dependency that changes: a requirement, and the older version it is pinned to."""
@@ -39,102 +45,6 @@ requirements: [requirements.txt]
 app: {{include: [app.py]}}
 command: [python, app.py]
 """
-
-
-class Contender:
-    """One way to build. `root` is a directory of its own; `project` holds the files that are built."""
-
-    def __init__(self, name: str, root: Path, project: Path) -> None:
-        self.name = name
-        self.root = root
-        self.project = project
-        root.mkdir()
-
-    def forget_everything(self) -> None:
-        raise NotImplementedError
-
-    def forget_images(self) -> None:
-        raise NotImplementedError
-
-    def build(self) -> None:
-        raise NotImplementedError
-
-
-class Mlbuild(Contender):
-    """mlbuild, as a command. Layers are part of its cache; downloads are the wheels in it."""
-
-    def build(self) -> None:
-        self._mlbuild("build")
-
-    def forget_everything(self) -> None:
-        shutil.rmtree(self.root / "cache", ignore_errors=True)
-        shutil.rmtree(self.project / ".mlbuild", ignore_errors=True)
-        self._mlbuild("base", "build", BASE)  # the others are given the base as well
-
-    def forget_images(self) -> None:
-        shutil.rmtree(self.project / ".mlbuild", ignore_errors=True)
-        layers = self.root / "cache" / "layers"
-        kept = self.root / "base-layer"
-        shutil.rmtree(layers)
-        shutil.copytree(kept, layers)
-
-    def keep_base(self) -> None:
-        shutil.copytree(self.root / "cache" / "layers", self.root / "base-layer", dirs_exist_ok=True)
-
-    def _mlbuild(self, *arguments: str) -> None:
-        run(
-            [sys.executable, "-m", "builder", "--quiet", "-C", str(self.project), *arguments],
-            MLBUILD_CACHE=str(self.root / "cache"),
-            MLBUILD_KEY=str(self.root / "key.pem"),
-            MLBUILD_TRUSTED_KEYS=str(self.root / "trusted-keys"),
-        )
-
-
-class Buildah(Contender):
-    """`buildah bud` with an installer that is mounted into the base."""
-
-    def __init__(self, name: str, root: Path, project: Path, base: Path, install: str, tool: Path) -> None:
-        super().__init__(name, root, project)
-        self._storage = ["--root", str(root / "storage"), "--runroot", str(root / "run")]
-        self._base = base
-        self._tool = tool
-        self._containerfile = root / "Containerfile"
-        self._containerfile.write_text(
-            f"FROM localhost/{base.name}\nUSER 0\nCOPY requirements.lock /tmp/requirements.lock\n{install}\n"
-            'COPY app.py /app/app.py\nUSER 65532\nCMD ["python", "/app/app.py"]\n'
-        )
-
-    def forget_everything(self) -> None:
-        shutil.rmtree(self.root / "download-cache", ignore_errors=True)
-        (self.root / "download-cache").mkdir()
-        self.forget_images()
-
-    def forget_images(self) -> None:
-        if (self.root / "storage").exists():
-            run(["buildah", *self._storage, "rmi", "--all", "--force"])
-        run(["buildah", *self._storage, "pull", f"oci:{self._base.name}"], cwd=self._base.parent)
-
-    def build(self) -> None:
-        certificates = "/etc/ssl/certs/ca-certificates.crt"
-        run(
-            [
-                *("buildah", *self._storage, "bud", "--layers", "--isolation", "chroot", "--network", "host"),
-                *("--volume", f"{self._tool}:/tool:ro", "--volume", f"{self.root}/download-cache:/download-cache"),
-                *("--volume", f"{certificates}:{certificates}:ro", "--pull-never"),
-                *("--file", str(self._containerfile), "--tag", "bench", str(self.project)),
-            ]
-        )
-        shutil.rmtree(self.root / "layout", ignore_errors=True)
-        run(["buildah", *self._storage, "push", "--quiet", "bench", f"oci:{self.root}/layout:bench"])
-
-
-def run(command: list[str], *, cwd: Path | None = None, **environment: str) -> str:
-    done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def write_project(directory: Path) -> None:
@@ -174,35 +84,49 @@ def installers(root: Path) -> tuple[Path, Path]:
     return pip, uv
 
 
-PIP: Final = (
-    'RUN ["/opt/venv/bin/python", "/tool/pip", "install", "--quiet", "--no-deps", "--require-hashes", '
-    '"--cache-dir", "/download-cache", "--root-user-action", "ignore", "-r", "/tmp/requirements.lock"]'
-)
-UV: Final = (
-    "ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt\n"
-    'RUN ["/tool/uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--link-mode", "copy", '
-    '"--python", "/opt/venv/bin/python", "--cache-dir", "/download-cache", "-r", "/tmp/requirements.lock"]'
-)
+@dataclass
+class Measured:
+    """What one contender took, by scenario: seconds in all, seconds of writing the layout, bytes to push."""
+
+    times: dict[str, float] = field(default_factory=dict)
+    writing: dict[str, float] = field(default_factory=dict)
+    to_push: int = 0
 
 
-def scenarios(contender: Contender, root: Path) -> dict[str, float]:
+def blobs(layout: Path) -> dict[str, int]:
+    """The blobs of a layout's one image, and their sizes in bytes."""
+    found = Layout(layout)
+    manifest, _ = found.image(found.index().manifests[0].digest)
+    return {blob.digest: blob.size for blob in (manifest.config, *manifest.layers)}
+
+
+def scenarios(contender: Contender, root: Path) -> Measured:
     """Every scenario once, for one contender, on a fresh copy of the project."""
+    measured = Measured()
+
+    def take(scenario: str) -> None:
+        measured.times[scenario] = seconds(contender.build)
+        measured.writing[scenario] = contender.writing
+
     project = contender.project
     shutil.rmtree(project, ignore_errors=True)
     shutil.copytree(root / "project", project)
     contender.forget_everything()
     if isinstance(contender, Mlbuild):
         contender.keep_base()
-    times = {"cold": seconds(contender.build)}
+    take("cold")
     contender.forget_images()
-    times["wheels cached"] = seconds(contender.build)
-    times["nothing changed"] = seconds(contender.build)
+    take("wheels cached")
+    take("nothing changed")
     (project / "app.py").write_text("print('second')\n")
-    times["app changed"] = seconds(contender.build)
+    take("app changed")
+    before = blobs(contender.layout)
     for name in ("requirements.txt", "requirements.lock", "pylock.toml"):
         shutil.copy(root / "changed" / name, project / name)
-    times["one dependency changed"] = seconds(contender.build)
-    return times
+    take("one dependency changed")
+    after = blobs(contender.layout)
+    measured.to_push = sum(size for digest, size in after.items() if digest not in before)
+    return measured
 
 
 def main() -> None:
@@ -222,16 +146,32 @@ def main() -> None:
             Buildah("buildah+pip", root / "with-pip", root / "project-pip", base, PIP, pip),
             Buildah("buildah+uv", root / "with-uv", root / "project-uv", base, UV, uv),
         ]
-        results: dict[str, dict[str, list[float]]] = {
-            scenario: {contender.name: [] for contender in contenders} for scenario in SCENARIOS
-        }
+        measured: dict[str, list[Measured]] = {contender.name: [] for contender in contenders}
         for number in range(rounds):
             for contender in contenders:
                 print(f"round {number + 1} of {rounds}: {contender.name}", file=sys.stderr)
-                for scenario, taken in scenarios(contender, root).items():
-                    results[scenario][contender.name].append(taken)
-        print(f"{machine()}; medians of {rounds} rounds; {', '.join(REQUIREMENTS)}\n")
-        print(table(results, ours="mlbuild"))
+                measured[contender.name].append(scenarios(contender, root))
+        report(measured, rounds)
+
+
+def report(measured: Mapping[str, Sequence[Measured]], rounds: int) -> None:
+    print(f"{machine()}; medians of {rounds} rounds; {', '.join(REQUIREMENTS)}\n")
+    times = {
+        scenario: {name: [one.times[scenario] for one in each] for name, each in measured.items()}
+        for scenario in SCENARIOS
+    }
+    print(table(times, ours="mlbuild"))
+    print("\nof which buildah's `push oci:`, which compresses what `bud` made")
+    for scenario in SCENARIOS:
+        shares = [
+            f"{name} {statistics.median(one.writing[scenario] for one in each):.2f} s"
+            for name, each in measured.items()
+            if any(one.writing[scenario] for one in each)
+        ]
+        print(f"{scenario:<24}{'  '.join(shares)}")
+    print("\nbytes of blobs that are new after one dependency changed")
+    for name, each in measured.items():
+        print(f"{name:<24}{each[-1].to_push / 1e6:,.2f} MB")
 
 
 def write_base(root: Path) -> Path:

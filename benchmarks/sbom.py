@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from benchmarks.build import BASE, REQUIREMENTS, run, write_project
+from benchmarks.build import REQUIREMENTS, write_project
+from benchmarks.contenders import BASE, run
 from benchmarks.measure import machine, seconds, table
 from builder.lock import inventory_packages, read_lock
 from builder.settings import read_settings
