@@ -82,7 +82,8 @@ import os
 for top, folders, files in os.walk('/app'):
     for name in sorted(folders + files):
         path = os.path.join(top, name); state = os.lstat(path)
-        text = os.readlink(path) if os.path.islink(path) else '' if os.path.isdir(path) or name == 'app.py' else open(path).read()
+        read = os.path.isfile(path) and name != 'app.py'
+        text = os.readlink(path) if os.path.islink(path) else open(path).read() if read else ''
         print(f'{path} {oct(state.st_mode)} {state.st_uid} {text}'.strip())
 print(os.listdir('/tmp'), os.path.exists('/run/left'))
 """

@@ -363,7 +363,8 @@ def test_an_altered_layer_is_refused(trivy: Trivy, tmp_path: Path, add_image: Ca
     assert isinstance(manifest, Manifest)
     path = layout.path(manifest.layers[0].digest)
     raw = path.read_bytes()
-    for altered, found_out in ((raw + b"more", "cannot be decompressed"), (raw + gzip.compress(b""), "has been altered")):
+    compressed_anew = raw + gzip.compress(b"")
+    for altered, found_out in ((raw + b"more", "cannot be decompressed"), (compressed_anew, "has been altered")):
         path.write_bytes(altered)
         with pytest.raises(InvalidInput, match=found_out):
             trivy.read_image(layout.root, digest, origin_of=origin_of)
