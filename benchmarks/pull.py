@@ -30,6 +30,7 @@ from benchmarks.build import REQUIREMENTS, write_project
 from benchmarks.contenders import run
 from benchmarks.measure import machine, seconds
 from builder.layers.stream import Compression, Compressor, Hashing
+from compliance.errors import Unavailable
 from compliance.oci.layer import open_layer
 from compliance.oci.layout import Layout
 from compliance.oci.manifest import OCI_MANIFEST, Descriptor, Manifest
@@ -130,8 +131,15 @@ def registry(root: Path) -> Iterator[str]:
     }
     (root / "registry.json").write_text(json.dumps(config))
     command = ["docker-registry", "serve", str(root / "registry.json")]
-    with daemon(command, lambda: succeeds(["curl", "-fsS", f"http://{host}/v2/"]), root / "registry.log"):
+    with daemon(command, lambda: answers(host), root / "registry.log"):
         yield host
+
+
+def answers(host: str) -> bool:
+    with RegistryClient(host) as client, suppress(Unavailable):
+        client.ping()
+        return True
+    return False
 
 
 def succeeds(command: list[str]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from builder.accelerators import required_driver
 from builder.app_reading import AppReading, models_of_app, read_app
 from builder.bases import build_base
-from builder.cache import Cache, prune
+from builder.cache import prune
 from builder.closure import check_closure
 from builder.evidence import SignedEvidence, image_evidence, lock_evidence, sign_evidence
 from builder.fetch import Artifact, arrived, fetching
@@ -15,16 +15,15 @@ from builder.image import BuiltImage, ImageLayer, app_layer, build_image
 from builder.image_config import ImageSettings
 from builder.inside.steps import left_by_steps
 from builder.inside.work import InsideWork
-from builder.layers.inputs import Environment, WheelInput
+from builder.layers.inputs import Environment
 from builder.lock import LockFile
-from builder.lockfile import LockedWheel
 from builder.models.layer import model_layers
 from builder.models.reading import read_models
 from builder.moment import source_date
 from builder.project import Project
 from builder.sdists import as_wheels, opening
 from builder.system import system_layer
-from builder.wheel_layers import LayerRules, making_ahead
+from builder.wheel_layers import LayerRules, making_ahead, wheel_input
 from builder.workshop import Workshop
 from compliance.bases import BaseDefinition
 from compliance.evidence import Evidence
@@ -69,7 +68,7 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
     builder = opening(definition, cache, progress, workers=settings.workers, allowed=settings.sdist)
     locked = as_wheels(lock.wheels, builder)
     artifacts = [Artifact(wheel.url, wheel.sha256, wheel.size, wheel.filename) for wheel in locked]
-    wheels = [_wheel_input(wheel, cache) for wheel in locked]
+    wheels = [wheel_input(wheel, cache) for wheel in locked]
     with fetching(artifacts, cache, progress, workers=settings.workers) as arrivals:
         base = build_base(definition, cache, progress, workers=settings.workers)
         system = system_layer(base, lock.system, lock.pins.system, cache, progress, workers=settings.workers)
@@ -183,12 +182,6 @@ def _image_settings(project: Project, lock: LockFile) -> ImageSettings:
         labels=tuple(sorted(spec.labels.items())),
         lock=lock.digest,
     )
-
-
-def _wheel_input(wheel: LockedWheel, cache: Cache) -> WheelInput:
-    """The wheel at the place that it has in the cache once it is fetched."""
-    path = cache.path(Digest(f"sha256:{wheel.sha256}"))
-    return WheelInput(path, wheel.name, wheel.version, wheel.sha256, wheel.direct, wheel.size)
 
 
 def _environment(base: BaseDefinition) -> Environment:

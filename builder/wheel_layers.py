@@ -19,10 +19,17 @@ from builder.layers.plan import LAYER_LIMIT, Tree, WheelLayer, overlay, plan_lay
 from builder.layers.tar import LAYOUT_VERSION, Compression, Entry, WrittenLayer, write_layer
 from builder.layers.tree import cut, measure_tree
 from builder.layers.wheel import open_wheel
+from builder.lockfile import LockedWheel
 from builder.progress import Advance, Progress
 from compliance.oci.digest import Digest
 
 _TREES: Final = "trees"
+
+
+def wheel_input(wheel: LockedWheel, cache: Cache) -> WheelInput:
+    """A locked wheel at the place that it has in the cache once it is there."""
+    path = cache.path(Digest(f"sha256:{wheel.sha256}"))
+    return WheelInput(path, wheel.name, wheel.version, wheel.sha256, wheel.direct, wheel.size)
 
 
 @dataclass(frozen=True, slots=True)

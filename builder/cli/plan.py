@@ -9,6 +9,7 @@ from builder import pipeline
 from builder.cli.context import Session, failing_well, json_option
 from builder.cli.sizes import megabytes
 from builder.layer_plan import ImagePlan, PlannedLayer, plan_image
+from builder.platforms import each_platform
 from compliance.oci.credentials import Credentials
 from compliance.oci.registry import RegistryClient
 
@@ -35,13 +36,21 @@ def plan(session: Session, registry: str | None) -> None:
     workshop = session.workshop
     project = pipeline.open_project(session.project)
     lock = pipeline.settle_lock(project, workshop)
-    planned = plan_image(project.spec, workshop.base(project.spec.base), lock, project.app, workshop.cache)
+    plans = {
+        one.platform: plan_image(
+            one.spec, workshop.base(one.spec.base, one.architecture), part, one.app, workshop.cache
+        )
+        for one, part in each_platform(project, lock)
+    }
     if registry is not None:
         with RegistryClient(registry, credentials=Credentials.from_docker_config(registry)) as client:
-            planned = planned.ask(client)
+            plans = {platform: planned.ask(client) for platform, planned in plans.items()}
     if session.as_json:
-        session.emit(_facts(planned))
-    else:
+        session.emit({"images": [_facts(platform, planned) for platform, planned in plans.items()]})
+        return
+    for platform, planned in plans.items():
+        if len(plans) > 1:
+            session.out.print(platform, style="bold")
         _show(session, planned, registry)
 
 
@@ -91,8 +100,9 @@ def _content(layer: PlannedLayer) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _facts(planned: ImagePlan) -> dict[str, object]:
+def _facts(platform: str, planned: ImagePlan) -> dict[str, object]:
     return {
+        "platform": platform,
         "image": planned.repository,
         "settled": planned.settled,
         "layers": [

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from builder.cache import Cache
+from builder.cli import main
 from builder.fetch import Artifact, fetch
 from builder.image import app_layer
 from builder.layer_plan import ImagePlan, Part, plan_image
@@ -126,3 +129,34 @@ def test_registry_is_asked_for_what_is_cached(project: Project, start_registry) 
         layers = project.plan().ask(client).layers
     assert layers[0].in_registry is None
     assert [layer.in_registry for layer in layers[1:]] == [*[False] * (len(layers) - 2), True]
+
+
+@pytest.fixture
+def run(project: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs `mlbuild plan` in the project, with its cache."""
+    monkeypatch.setenv("MLBUILD_CACHE", str(project.cache.root))
+
+    def plan(*arguments: str) -> str:
+        done = CliRunner().invoke(main, ["-C", str(project.root), "plan", *arguments], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return plan
+
+
+def test_command_shows_the_layers(project: Project, run: Callable[..., str]) -> None:
+    said = run()
+    assert "first 1.0" in said
+    assert "a wheel over 2 GB is split once it is downloaded" in said
+    project.make()
+    said = run()
+    assert "split" not in said
+    assert "1 to make from" in said
+
+
+def test_command_answers_in_json(project: Project, run: Callable[..., str]) -> None:
+    project.make()
+    (image,) = json.loads(run("--json"))["images"]
+    assert (image["platform"], image["image"], image["settled"]) == ("linux/amd64", "serving/demo", True)
+    assert [layer["cached"] for layer in image["layers"]] == [False, *[True] * (len(image["layers"]) - 1)]
+    assert {layer["in_registry"] for layer in image["layers"]} == {None}
