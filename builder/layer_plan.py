@@ -86,17 +86,17 @@ def plan_image(
 
     Raises BuilderError and InvalidInput as `build_image` does for a plan that cannot be.
     """
-    lower = list(_lower(base, lock, cache))
+    lower = list(_lower(spec, base, lock, cache))
     models = [
-        _layer(Part.MODEL, [model.to], model_recipe(model, base.recipe.user), cache, model.size)
+        _layer(Part.MODEL, [model.to], model_recipe(model, base.recipe.user, spec.compression), cache, model.size)
         for model in lock.models
     ]
     compiled = _compiled() if spec.bytecode else []
     inside = len(spec.steps) + (bytecode.LAYERS if spec.bytecode else 0)
-    rules = LayerRules(len(lower) + len(models) + inside, Environment(base.prefix, base.python))
+    rules = LayerRules(len(lower) + len(models) + inside, Environment(base.prefix, base.python), spec.compression)
     wheels = [wheel_input(wheel.installed, cache) for wheel in lock.wheels]
     jobs, settled = foreseen_plan(wheels, rules, cache)
-    own = app_recipe(app, cache)
+    own = app_recipe(app, cache, spec.compression)
     layers = (
         *lower,
         *(_wheels(job, cache) for job in jobs),
@@ -109,10 +109,10 @@ def plan_image(
     return ImagePlan(spec.image, layers, settled)
 
 
-def _lower(base: BaseDefinition, lock: LockFile, cache: Cache) -> Iterator[PlannedLayer]:
+def _lower(spec: Spec, base: BaseDefinition, lock: LockFile, cache: Cache) -> Iterator[PlannedLayer]:
     yield _layer(Part.BASE, [base.name], base_recipe(base), cache, base.size)
     if lock.system is not None and lock.system.debs:
-        recipe = system_recipe(base, lock.system, lock.pins.system)
+        recipe = system_recipe(base, lock.system, lock.pins.system, spec.compression)
         names = [f"{deb.name} {deb.version}" for deb in lock.system.debs]
         yield _layer(Part.SYSTEM, names, recipe, cache, sum(deb.size for deb in lock.system.debs))
 

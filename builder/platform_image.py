@@ -71,13 +71,27 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
     wheels = [wheel_input(wheel, cache) for wheel in locked]
     with fetching(artifacts, cache, progress, workers=settings.workers) as arrivals:
         base = build_base(definition, cache, progress, workers=settings.workers)
-        system = system_layer(base, lock.system, lock.pins.system, cache, progress, workers=settings.workers)
+        system = system_layer(
+            base,
+            lock.system,
+            lock.pins.system,
+            cache,
+            progress,
+            workers=settings.workers,
+            compression=project.spec.compression,
+        )
         models = model_layers(
-            lock.models, project.root, definition.recipe.user, cache, progress, workers=settings.workers
+            lock.models,
+            project.root,
+            definition.recipe.user,
+            cache,
+            progress,
+            workers=settings.workers,
+            compression=project.spec.compression,
         )
         inside = InsideWork(project.spec, base, definition, _image_settings(project, lock), cache, progress)
         below = len(base.layers) + (system is not None) + len(models) + inside.layers
-        rules = LayerRules(below, _environment(definition))
+        rules = LayerRules(below, _environment(definition), project.spec.compression)
         with making_ahead(wheels, arrivals, rules, cache, progress):
             arrived(arrivals)
             if project.state.built_from != inputs_of(project, workshop, lock):
@@ -102,6 +116,7 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
         layout,
         progress,
         environment=_environment(definition),
+        compression=project.spec.compression,
         system=system,
         models=models,
         inside=inside,

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from builder.layers.stream import Compression
 from builder.models.asked import Model, keep_apart
 from compliance.document import read_model
 from compliance.errors import InvalidInput, Location
@@ -252,6 +253,10 @@ class Spec(_Part):
     )
     bytecode: StrictBool = Field(
         default=False, description="Add bytecode of the dependencies, so that programs start sooner."
+    )
+    compression: Compression = Field(
+        default=Compression.GZIP,
+        description="How the layers above the base are compressed: gzip, which every client reads, or zstd.",
     )
     user: User | None = Field(
         default=None, description="Who the program runs as: name, number or uid:gid; the base's user by default."
