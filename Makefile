@@ -3,7 +3,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: help demo test test-fast lint format generate bench bench-build bench-memory bench-sbom bench-pull bench-gate bench-policy clean setup setup-test
+.PHONY: help demo test test-fast lint format generate bench bench-build bench-memory bench-sbom bench-bytecode bench-pull bench-gate bench-policy clean setup setup-test
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +29,7 @@ format: setup-test ## Rewrite the code in the project's format
 generate: setup-test ## Rewrite what is generated: the policy schema and the reference of checks
 	$(BIN)/python -m compliance.policy.schema
 
-bench: bench-build bench-memory bench-sbom bench-pull ## Measure against what you would use instead, side by side
+bench: bench-build bench-memory bench-sbom bench-bytecode bench-pull ## Measure against what you would use instead, side by side
 
 bench-build: setup-test ## Build one image by mlbuild, by buildah with pip, and by buildah with uv
 	$(BIN)/python -m benchmarks.build --rounds 3
@@ -39,6 +39,9 @@ bench-memory: setup-test ## Peak memory of a build, for 100 MB and for 3 GB of w
 
 bench-sbom: setup-test ## Write an SBOM from the lock, and read one out of the image
 	$(BIN)/python -m benchmarks.sbom
+
+bench-bytecode: setup-test ## Start a program with and without bytecode in its image
+	$(BIN)/python -m benchmarks.bytecode
 
 bench-pull: setup-test ## Pull and start one image in gzip and in zstd, by docker, podman and containerd
 	$(BIN)/python -m benchmarks.pull

@@ -212,19 +212,19 @@ def test_a_source_can_be_replaced_by_nobody(person, project, index) -> None:
 
 
 def test_a_real_package_without_a_wheel_that_another_one_needs(workplace, tmp_path) -> None:
-    (tmp_path / "app.py").write_text(
+    (project / "app.py").write_text(
         "from omegaconf import OmegaConf\nprint(OmegaConf.create('a: ${b}\\nb: 7').a)\n"
     )
-    (tmp_path / "mlbuild.yaml").write_text(
+    (project / "mlbuild.yaml").write_text(
         "image: serving/real\nbase: python3.11-slim\ndependencies: [omegaconf==2.3.0]\ncommand: [python, app.py]\n"
     )
-    done = workplace.mlbuild("--json", "-C", str(tmp_path), "build")
+    done = workplace.mlbuild("--json", "-C", str(project), "build")
     assert done.returncode == 0, done.stderr
-    assert workplace.mlbuild("-C", str(tmp_path), "run").stdout == "7\n"
-    (source,) = [one for one in read_lock(tmp_path / "pylock.toml").wheels if one.build is not None]
+    assert workplace.mlbuild("-C", str(project), "run").stdout == "7\n"
+    (source,) = [one for one in read_lock(project / "pylock.toml").wheels if one.build is not None]
     assert (source.name, source.version) == ("antlr4-python3-runtime", "4.9.3")
     wanted = json.loads(done.stdout)["image"]
     elsewhere = workplace.with_settings(MLBUILD_CACHE=str(tmp_path / "cache"), TZ="Asia/Tokyo")
-    again = elsewhere.mlbuild("--json", "-C", str(tmp_path), "build", umask=0o077)
+    again = elsewhere.mlbuild("--json", "-C", str(project), "build", umask=0o077)
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["image"] == wanted
