@@ -43,6 +43,7 @@ from gate.keeping import keep
 from gate.rulebook import Rulebook, Rules
 from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement
 from gate.store import Store
+from gate.turns import Turns
 
 REPEATED_FOR: Final = timedelta(hours=1)
 """How long a decision answers for another push of the same image, while nothing it depends on has changed."""
@@ -81,6 +82,7 @@ class Admission:
         self._layers = layers
         self._image_bytes = image_bytes
         self._now = now
+        self._turns = Turns()
 
     def problems(self) -> tuple[str, ...]:
         """What keeps the gate from deciding now."""
@@ -111,6 +113,18 @@ class Admission:
         """Step 9. Only after this may anybody read the manifest."""
         if ruling.kind is None:
             raise ValueError("what was refused is not published")
+        # In turns, so that of two pushes to one tag the same one is last here and in the registry.
+        with self._turns.of(push.repository):
+            self._publish(push, ruling, ruling.kind)
+        log.info(
+            "%s %s@%s published%s",
+            ruling.kind,
+            push.repository,
+            push.digest,
+            f" as {push.tag}" if push.tag else "",
+        )
+
+    def _publish(self, push: Push, ruling: Ruling, kind: Kind) -> None:
         with self._reaching_upstream() as client:
             kept_as = keep(push, client, self._stored(push))
         subject = push.document.subject
@@ -119,7 +133,7 @@ class Admission:
                 repository=push.repository,
                 digest=push.digest,
                 media_type=push.document.media_type,
-                kind=ruling.kind,
+                kind=kind,
                 raw=push.raw,
                 subject=None if subject is None else subject.digest,
                 decision=None if ruling.decision is None else ruling.decision.id,
@@ -129,13 +143,6 @@ class Admission:
             (blob.digest for blob in push.blobs),
             push.tag,
             ruling.statements,
-        )
-        log.info(
-            "%s %s@%s published%s",
-            ruling.kind,
-            push.repository,
-            push.digest,
-            f" as {push.tag}" if push.tag else "",
         )
 
     def discard(self, manifest: StoredManifest) -> None:

@@ -46,7 +46,7 @@ async def on_fault(request: Request, fault: Exception) -> Response:  # noqa: ARG
 
 async def on_crash(request: Request, error: Exception) -> Response:
     """The answer to a defect. Nothing was admitted: only `Store.publish` admits, and it is all or nothing."""
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    log.error("%s %r failed", request.method, request.url.path, exc_info=error)
     return of_fault(Fault(500, Code.UNKNOWN, "the gate failed to answer this; its log says why"))
 
 
@@ -75,7 +75,7 @@ class Passed(Response):
             if self._started:
                 # Half a blob went out. An answer that is not completed makes the server cut the connection,
                 # and only that tells the client that it does not have all of it.
-                log.warning("%s %s broke off: %s", scope["method"], scope["path"], fault)
+                log.warning("%s %r broke off: %s", scope["method"], scope["path"], fault)
                 return
             await of_fault(fault)(scope, receive, send)
 

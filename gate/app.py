@@ -124,7 +124,7 @@ def _alone_in(data: Path) -> Iterator[None]:
 
 def make_app(service: Service) -> FastAPI:
     """The application that answers registry clients and readers of reports."""
-    app = FastAPI(title="mlgate", openapi_url=None)
+    app = FastAPI(title="mlgate", openapi_url=None, redirect_slashes=False)
     app.state.service = service
     for router in (base.router, uploads.router, blobs.router, manifests.router, decisions.router, key.router):
         app.include_router(router)
@@ -137,7 +137,7 @@ def make_app(service: Service) -> FastAPI:
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:
-    log.warning("%s %s: %s", request.method, request.url.path, error)
+    log.warning("%s %r: %s", request.method, request.url.path, error)
     return of_fault(Fault(503, Code.UNAVAILABLE, f"{error}; nothing was admitted"))
 
 

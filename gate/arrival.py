@@ -67,7 +67,7 @@ class Push:
 def receive(repository: str, target: str, user: str, raw: bytes, media_type: str | None) -> Push:
     """Read a manifest PUT strictly. Raises the 400 answer for what is no manifest or has another digest."""
     if len(raw) > MAX_BYTES:
-        raise Fault(413, Code.SIZE_INVALID, f"a manifest may have {MAX_BYTES:,} bytes, this one has more")
+        raise too_large()
     named = Digest(target) if ":" in target else None
     digest = Digest.of(raw, named.algorithm) if named else Digest.of(raw)
     if named is not None and named != digest:
@@ -80,6 +80,10 @@ def receive(repository: str, target: str, user: str, raw: bytes, media_type: str
     if len(entries) > MAX_ENTRIES:
         raise malformed(f"the manifest names {len(entries):,} things, and at most {MAX_ENTRIES:,} are looked at")
     return Push(repository, None if named else target, user, raw, digest, document)
+
+
+def too_large() -> Fault:
+    return Fault(413, Code.SIZE_INVALID, f"a manifest may have {MAX_BYTES:,} bytes, this one has more")
 
 
 def is_evidence(document: Manifest | Index) -> bool:

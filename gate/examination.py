@@ -17,6 +17,7 @@ from compliance.inventory import Inventory, ModelFile
 from compliance.models import LayerMemory
 from compliance.oci.diffids import WrongLayer
 from compliance.oci.digest import Digest
+from compliance.oci.layer import UnsafeMember
 from compliance.oci.layout import Layout
 from compliance.oci.manifest import Descriptor, Manifest, parse_config
 from compliance.oci.registry import RegistryClient
@@ -27,7 +28,7 @@ from gate.arrival import Push
 from gate.blob_cache import BlobCache
 from gate.claims import compare, enrich, verify_claims
 from gate.errors import Code, Fault, malformed
-from gate.own_rules import CONSISTENT, INTACT, READABLE, SIGNED, Broken, OwnRule
+from gate.own_rules import CONSISTENT, INTACT, READABLE, SAFE, SIGNED, Broken, OwnRule
 from gate.reading import read_image
 from gate.rulebook import Rules, Scanner
 
@@ -156,5 +157,7 @@ def _or_broken(rule: OwnRule, culprit: Digest) -> Iterator[None]:
         yield
     except WrongLayer as error:
         raise Broken(CONSISTENT, Violation(culprit, culprit, error.message, remedy=error.remedy)) from error
+    except UnsafeMember as error:
+        raise Broken(SAFE, Violation(culprit, culprit, error.message, remedy=error.remedy)) from error
     except InvalidInput as error:
         raise Broken(rule, Violation(culprit, culprit, error.message, remedy=error.remedy)) from error

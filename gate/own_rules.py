@@ -33,6 +33,11 @@ CONSISTENT: Final = OwnRule(
     "A runtime that unpacks other layers than the config names runs something else.",
     "Build the image again, and push it with a client that keeps it as it is.",
 )
+SAFE: Final = OwnRule(
+    "layers-unpack-safely",
+    "A layer that leaves its root, or makes a device, attacks the machine that unpacks it.",
+    "Take the named member out, and find out who put it there.",
+)
 READABLE: Final = OwnRule(
     "images-and-evidence-only",
     "What cannot be read cannot be judged.",

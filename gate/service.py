@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 
 from compliance.errors import InvalidInput
 from compliance.oci.digest import Digest
-from compliance.oci.reference import is_repository, is_tag
+from compliance.oci.reference import is_host, is_repository, is_tag
 from gate.admission import Admission
 from gate.auth import Authentication, User
 from gate.blob_cache import BlobCache
@@ -106,8 +106,12 @@ TheDigest = Annotated[Digest, Depends(_digest)]
 
 
 def report_url(service: Service, request: Request, decision_id: str) -> str:
-    """Where the whole report on a decision is read, by the address the client knows the gate by."""
-    root = (
-        service.settings.public_url or f"{request.url.scheme}://{request.headers.get('Host', request.url.netloc)}"
-    )
+    """Where the whole report on a decision is read, by the address the client knows the gate by.
+
+    Where no public URL is set, its word for that is taken, if it is a host at all; forwarded headers are not.
+    """
+    host = request.headers.get("Host", "")
+    if not is_host(host):
+        host = "{}:{}".format(*request.scope["server"])
+    root = service.settings.public_url or f"{request.scope['scheme']}://{host}"
     return f"{root}/api/decisions/{decision_id}"

@@ -23,7 +23,7 @@ from compliance.models.formats import HEAD, detect
 from compliance.models.layer_files import FoundModel, FoundPrivilege, LayerFiles, LayerMemory
 from compliance.oci.diffids import MAX_IMAGE, Claim, Unpacked, check, claims, open_claimed
 from compliance.oci.digest import Digest
-from compliance.oci.layer import LayerStream, absolute, members
+from compliance.oci.layer import LayerStream, absolute, members, require_safe
 from compliance.oci.layout import Layout
 
 CHUNK: Final = 1 << 20
@@ -58,7 +58,8 @@ def read_files(
 
     `origin_of` says, by diffID and absolute path, who brought a file. The layers are checked against the
     config's diffIDs on the way, and those in `memory` are not read again; `limit` bounds them together,
-    unpacked, in bytes. Raises WrongLayer when they differ, and InvalidInput when one is not a sound tar.
+    unpacked, in bytes. Raises WrongLayer when they differ, UnsafeMember when unpacking one does harm, and
+    InvalidInput when one is not a sound tar.
     """
     claimed = claims(layout, digest)
     with ThreadPoolExecutor(READERS, thread_name_prefix="reader") as readers:
@@ -141,6 +142,7 @@ def read_layer_files(stream: LayerStream) -> LayerFiles:
     directories: set[str] = set()
     opaque: set[str] = set()
     for path, member, content in members(stream):
+        require_safe(member)
         directory, name = posixpath.split(path)
         if name == _OPAQUE:
             opaque.add(directory)

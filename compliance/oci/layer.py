@@ -219,6 +219,35 @@ def members(stream: LayerStream) -> Iterator[tuple[str, tarfile.TarInfo, BinaryI
             return
 
 
+class UnsafeMember(InvalidInput):
+    """A layer does harm where it is unpacked."""
+
+
+def require_safe(member: tarfile.TarInfo) -> None:
+    """Raise UnsafeMember for a member that leaves the image's root, links to a file outside it, or is a device.
+
+    Symbolic links may point anywhere: they are resolved within the root. Runtimes that are careful keep all of
+    these in; an image that depends on their care is none to run.
+    """
+    shown = absolute(member.name)
+    if member.ischr() or member.isblk():
+        raise UnsafeMember(f"the layer makes the device {shown!r}")
+    if _leaves(member.name):
+        raise UnsafeMember(f"the layer writes outside its root, as {_readable(member.name)!r}")
+    if member.islnk() and _leaves(member.linkname):
+        raise UnsafeMember(f"the layer links {shown!r} to a file outside its root, {_readable(member.linkname)!r}")
+
+
+def _leaves(name: str) -> bool:
+    """Whether a path has gone above where it started at any point."""
+    depth = 0
+    for part in name.split("/"):
+        depth += -1 if part == ".." else 0 if part in {"", "."} else 1
+        if depth < 0:
+            return True
+    return False
+
+
 class _Content(io.RawIOBase):
     """The bytes of one regular file, from where the stream stands."""
 
@@ -241,5 +270,8 @@ class _Content(io.RawIOBase):
 
 def absolute(name: str) -> str:
     """The path in the image that a tar member's name means. Bytes that are not UTF-8 are shown as escapes."""
-    readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return posixpath.normpath("/" + readable.lstrip("/"))
+    return posixpath.normpath("/" + _readable(name).lstrip("/"))
+
+
+def _readable(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -60,6 +60,11 @@ class Reference:
         return name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
 
+def is_host(text: str) -> bool:
+    """Whether `text` is `host[:port]`, of at most 255 characters."""
+    return len(text) <= 255 and _HOST.fullmatch(text) is not None
+
+
 def is_repository(text: str) -> bool:
     """Whether `text` is a repository name of the distribution specification, at most 255 characters."""
     return len(text) <= 255 and _REPOSITORY.fullmatch(text) is not None

@@ -13,6 +13,7 @@ from gate.service import MAY_PULL, TheService
 router = APIRouter()
 
 
+@router.api_route("/v2", methods=["GET", "HEAD"], dependencies=[MAY_PULL])
 @router.api_route("/v2/", methods=["GET", "HEAD"], dependencies=[MAY_PULL])
 async def base() -> Response:
     """Distribution specification, "Determining Support"."""

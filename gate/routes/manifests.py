@@ -15,7 +15,7 @@ from compliance.oci.manifest import OCI_INDEX, Index, parse_manifest
 from compliance.oci.registry import as_referrer_entry
 from compliance.policy.decision import Mode
 from gate.answers import VERSION, warning
-from gate.arrival import MAX_BYTES, receive
+from gate.arrival import MAX_BYTES, receive, too_large
 from gate.errors import Code, Fault
 from gate.schema import StoredDecision
 from gate.service import (
@@ -115,6 +115,8 @@ async def list_tags(
     last: str = "",
 ) -> Response:
     """The tags of admitted manifests, a page at a time."""
+    if not last.isprintable():
+        raise Fault(400, Code.UNSUPPORTED, "last: cannot come after what is no text")
     limit = min(limit, MAX_TAGS)
     tags = list(await asyncio.to_thread(service.store.tags, repository, after=last, limit=limit + 1))
     if not tags and not await asyncio.to_thread(service.store.knows, repository):
@@ -150,8 +152,11 @@ def _refused(service: Service, request: Request, decision: StoredDecision) -> Fa
 
 async def _body(request: Request) -> bytes:
     data = bytearray()
+    said = request.headers.get("Content-Length", "")
+    if said.isdecimal() and int(said[:20]) > MAX_BYTES:
+        raise too_large()
     async for chunk in request.stream():
         data += chunk
         if len(data) > MAX_BYTES:
-            raise Fault(413, Code.SIZE_INVALID, f"a manifest may have {MAX_BYTES:,} bytes, this one has more")
+            raise too_large()
     return bytes(data)

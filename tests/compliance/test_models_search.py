@@ -114,10 +114,10 @@ def test_a_hard_link_keeps_a_model_whose_first_name_goes_away(tmp_path: Path) ->
     assert paths(tmp_path, lower, [(".wh.a", b"")]) == ["/b"]
 
 
-def test_links_and_devices_are_passed_over(tmp_path: Path) -> None:
+def test_links_and_pipes_are_passed_over(tmp_path: Path) -> None:
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:
-        for kind in (tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE):
+        for kind in (tarfile.SYMTYPE, tarfile.FIFOTYPE):
             member = tarfile.TarInfo(f"special{kind.decode()}")
             member.type, member.linkname = kind, "/proc/self/mem"
             archive.addfile(member)

@@ -141,6 +141,7 @@ class RunningGate:
     root: Path
     options: tuple[str, ...] = ()
     port: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     _log: IO[bytes] | None = field(default=None, repr=False)
 
@@ -188,6 +189,7 @@ class RunningGate:
             ],
             stdout=self._log,
             stderr=self._log,
+            env={**os.environ, **self.environment},
         )
         deadline = time.monotonic() + START_SECONDS
         while (found := re.search(r"listening on https?://127\.0\.0\.1:(\d+)", self.log)) is None:
@@ -213,7 +215,12 @@ class RunningGate:
 StartGate = Callable[..., RunningGate]
 
 
-def prepare(root: Path, policies: Mapping[str, str], options: tuple[str, ...] = ()) -> RunningGate:
+def prepare(
+    root: Path,
+    policies: Mapping[str, str],
+    options: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+) -> RunningGate:
     for name in ("policies", "bases", "keys"):
         (root / name).mkdir(parents=True)
     for name, text in policies.items():
@@ -221,7 +228,7 @@ def prepare(root: Path, policies: Mapping[str, str], options: tuple[str, ...] = 
     set_user(root / "users.yaml", "ci", Role.PUSH, PASSWORD)
     set_user(root / "users.yaml", "pod", Role.PULL, PASSWORD)
     generate_key(root / "key.pem", root / "keys" / "ci.pem")
-    return RunningGate(root, options)
+    return RunningGate(root, options, environment=environment or {})
 
 
 @pytest.fixture(scope="module")
@@ -229,8 +236,10 @@ def module_gate() -> Iterator[Callable[..., RunningGate]]:
     """Starts gates that end with the tests of the file."""
     started: list[RunningGate] = []
 
-    def start(root: Path, policies: Mapping[str, str]) -> RunningGate:
-        started.append(prepare(root, policies))
+    def start(
+        root: Path, policies: Mapping[str, str], environment: Mapping[str, str] | None = None
+    ) -> RunningGate:
+        started.append(prepare(root, policies, environment=environment))
         return started[-1].start()
 
     yield start

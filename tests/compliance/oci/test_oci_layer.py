@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import tarfile
 from pathlib import Path
@@ -15,7 +16,7 @@ from isal import igzip
 
 from compliance.errors import InvalidInput
 from compliance.oci.digest import Digest
-from compliance.oci.layer import LayerStream, absolute, members, open_layer
+from compliance.oci.layer import LayerStream, UnsafeMember, absolute, members, open_layer, require_safe
 
 
 def tarred(*files: tuple[str, bytes], format: int = tarfile.PAX_FORMAT) -> bytes:
@@ -166,3 +167,43 @@ def test_a_damaged_tar_is_a_tar_or_invalid_input(data: st.DataObject) -> None:
         read(bytes(raw))
     except InvalidInput:
         return
+
+
+def odd(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
+
+
+@pytest.mark.parametrize(
+    ("member", "why"),
+    [
+        (odd("dev/sda", tarfile.BLKTYPE), "makes the device '/dev/sda'"),
+        (odd("mem", tarfile.CHRTYPE), "makes the device '/mem'"),
+        (odd("../a"), "writes outside its root, as '../a'"),
+        (odd("a/../../b"), "writes outside its root"),
+        (odd("/../b"), "writes outside its root"),
+        (odd("../\udcff"), r"as '../\\xff'"),
+        (odd("a", tarfile.LNKTYPE, "../../etc/shadow"), "links '/a' to a file outside its root"),
+    ],
+)
+def test_a_member_that_does_harm_is_refused(member: tarfile.TarInfo, why: str) -> None:
+    with pytest.raises(UnsafeMember, match=re.escape(why)):
+        require_safe(member)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        odd("a/../b"),
+        odd("./a/b"),
+        odd("/a"),
+        odd("..a/b.."),
+        odd("a", tarfile.SYMTYPE, "../../../etc/passwd"),
+        odd("a", tarfile.LNKTYPE, "b/../c"),
+        odd("a", tarfile.FIFOTYPE),
+        odd("a", tarfile.DIRTYPE),
+    ],
+)
+def test_what_stays_inside_is_no_harm(member: tarfile.TarInfo) -> None:
+    require_safe(member)
