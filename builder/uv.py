@@ -157,9 +157,9 @@ class Uv:
             raise NoSolution(
                 f"the requirements cannot be met for Python {target.python} on {target.platform}:\n{message}",
                 at=at,
-                remedy="Loosen or change the requirements that it names. What has no wheel, and no source that one "
-                "can be built from, cannot go into an image: choose another version or package, or publish "
-                "a wheel of your own on an index." + _about_releases(question.releases),
+                remedy="Loosen or change the requirements that it names. What has no wheel, and no source "
+                "that one can be built from, cannot go into an image: choose another version or package, "
+                "or publish a wheel of your own on an index." + _about_releases(question.releases),
             )
         raise Unavailable(
             f"uv could not resolve the requirements:\n{message}",

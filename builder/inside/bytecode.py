@@ -33,7 +33,7 @@ from builder.inside.sandbox import open_sandbox
 from builder.inside.slices import slice_of
 from builder.layers.inputs import Environment, WheelInput
 from builder.layers.plan import bucket
-from builder.layers.tar import Entry, WrittenLayer, of_bytes, write_layer
+from builder.layers.tar import Compression, Entry, WrittenLayer, of_bytes, write_layer
 from builder.layers.wheel import open_wheel
 from builder.progress import Progress
 from compliance.inventory import Origin
@@ -81,6 +81,8 @@ def bytecode_layers(
     environment: Environment,
     cache: Cache,
     progress: Progress,
+    *,
+    compression: Compression = Compression.GZIP,
 ) -> list[ImageLayer]:
     """The layers of bytecode for these wheels, which stand in the order in which they are laid over each other.
 
@@ -95,7 +97,7 @@ def bytecode_layers(
     buckets: dict[int, list[WheelInput]] = {}
     for wheel in sorted(wheels, key=lambda wheel: canonicalize_name(wheel.name)):
         buckets.setdefault(bucket(wheel.name), []).append(wheel)
-    return [maker.layer(buckets[number], shadowed) for number in sorted(buckets)]
+    return [maker.layer(buckets[number], shadowed, compression) for number in sorted(buckets)]
 
 
 class _Maker:
@@ -157,12 +159,15 @@ class _Maker:
             self._cache.remember(_KIND, name, known)
         return known.paths
 
-    def layer(self, wheels: Sequence[WheelInput], shadowed: Mapping[str, tuple[str, ...]]) -> ImageLayer:
+    def layer(
+        self, wheels: Sequence[WheelInput], shadowed: Mapping[str, tuple[str, ...]], compression: Compression
+    ) -> ImageLayer:
         """One layer of the image, out of the bytecode of several wheels."""
         parts = [self._made(wheel) for wheel in wheels]
         lost = [shadowed.get(wheel.sha256, ()) for wheel in wheels]
         inputs = (*(part.diff_id for part in parts), *(path for paths in lost for path in ("", *paths)))
-        recipe = Recipe(f"{_KIND} of several", inputs, self._environment.prefix, self._environment.python)
+        environment = self._environment
+        recipe = Recipe(f"{_KIND} of several", inputs, environment.prefix, environment.python, compression)
 
         def write(blob: BinaryIO) -> WrittenLayer:
             entries = [
@@ -171,7 +176,7 @@ class _Maker:
                 for entry in _entries_of(part)
                 if entry.path not in paths
             ]
-            return write_layer(entries, blob)
+            return write_layer(entries, blob, compression=compression)
 
         stored = self._cache.make_layer(recipe, write)
         names = " ".join(f"{canonicalize_name(wheel.name)}=={wheel.version}" for wheel in wheels)

@@ -21,7 +21,7 @@ from builder.errors import BuilderError
 from builder.image import BaseImage, ImageLayer, ImageSettings, runtime_config
 from builder.inside.changes import changes, read_tree
 from builder.inside.sandbox import ENVIRONMENT, Failed, open_sandbox
-from builder.layers.tar import Entry, WrittenLayer, write_layer
+from builder.layers.tar import Compression, Entry, WrittenLayer, write_layer
 from builder.progress import Progress
 from compliance.errors import InvalidInput
 from compliance.inventory import Origin
@@ -76,6 +76,7 @@ def step_layers(
     progress: Progress,
     *,
     first: int = 1,
+    compression: Compression = Compression.GZIP,
 ) -> list[ImageLayer]:
     """The layers that the steps leave, one each, on top of `below`; a step that was run before is not run again.
 
@@ -84,7 +85,7 @@ def step_layers(
     """
     layers = list(below)
     for number, step in enumerate(steps, first):
-        recipe = _recipe(step, base, layers, settings)
+        recipe = _recipe(step, base, layers, settings, compression)
         stored = cache.layer(recipe)
         if stored is None:
             reach = "with network access" if step.network else "without network"
@@ -95,11 +96,13 @@ def step_layers(
     return layers[len(below) :]
 
 
-def _recipe(step: Step, base: BaseImage, below: Sequence[ImageLayer], settings: ImageSettings) -> Recipe:
+def _recipe(
+    step: Step, base: BaseImage, below: Sequence[ImageLayer], settings: ImageSettings, compression: Compression
+) -> Recipe:
     runtime = runtime_config(base.config.config, settings)
     seen = [list(step.command), step.network, step.user or runtime.user, list(runtime.env or ()), ENVIRONMENT]
     layers = (*(layer.diff_id for layer in base.layers), *(layer.diff_id for layer in below))
-    return Recipe("step", (*layers, json.dumps([*seen, runtime.working_dir])))
+    return Recipe("step", (*layers, json.dumps([*seen, runtime.working_dir])), compression=compression)
 
 
 def _run(
@@ -117,7 +120,7 @@ def _run(
             _refuse_packages(entries)
 
             def write(blob: BinaryIO) -> WrittenLayer:
-                return write_layer(entries, blob)
+                return write_layer(entries, blob, compression=recipe.compression)
 
             return cache.make_layer(recipe, write)
 

@@ -35,7 +35,13 @@ class InsideWork:
             return ()
         environment = Environment(self.definition.prefix, self.definition.python)
         return bytecode.bytecode_layers(
-            wheels, self.base, self.definition.digest, environment, self.cache, self.progress
+            wheels,
+            self.base,
+            self.definition.digest,
+            environment,
+            self.cache,
+            self.progress,
+            compression=self.spec.compression,
         )
 
     def steps(self, below: Sequence[ImageLayer], *, with_project: bool) -> Sequence[ImageLayer]:
@@ -49,4 +55,5 @@ class InsideWork:
             self.cache,
             self.progress,
             first=len(early) + 1 if with_project else 1,
+            compression=self.spec.compression,
         )
