@@ -161,9 +161,11 @@ def docker(root: Path) -> Iterator[tuple[list[str], list[str]]]:
 @contextmanager
 def podman(root: Path) -> Iterator[tuple[list[str], list[str]]]:
     client = ["podman", "--root", f"{root}/storage", "--runroot", f"{root}/run", "--cgroup-manager", "cgroupfs"]
+    client += ["--runtime", "runc"]  # as docker and containerd have it
+    limits = ["--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"]  # its own defaults may be over ours
     yield (
         [*client, "pull", "--quiet", "--tls-verify=false"],
-        [*client, "run", "--rm", "--network", "none", "--pull", "never", "--ulimit", "host"],
+        [*client, "run", "--rm", "--network", "none", "--pull", "never", *limits],
     )
     subprocess.run([*client, "rmi", "--all", "--force"], capture_output=True, check=False)
 
