@@ -194,7 +194,7 @@ _FIRST_THAT_FITS: Final = Field(union_mode="left_to_right")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that is known of one subject."""
+    """All that is known of one subject. `artifact` is the type of what is no image, and not looked into."""
 
     subject: Subject
     base: Base | Absent
@@ -209,3 +209,4 @@ class Evidence:
     layers: tuple[Layer, ...] | Absent = Absent("the layers of the image are not known")
     privileged: tuple[PrivilegedFile, ...] | Absent = Absent("the files of the image were not read")
     build: Build | Absent = Absent("nothing says how the image was built")
+    artifact: str | None = None

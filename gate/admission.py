@@ -26,16 +26,17 @@ from typing import Final
 
 from compliance.attest.statement import Statement
 from compliance.errors import InvalidInput, Unavailable
-from compliance.evidence import Evidence, Subject
+from compliance.evidence import Absent, Evidence, Subject
 from compliance.models import LayerMemory
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import Descriptor, Index, Manifest
 from compliance.oci.registry import RegistryClient, RegistryError
 from compliance.policy.canonical import canonical_json
 from compliance.policy.decision import Decision, Verdict, Violation
+from compliance.policy.evaluate import evaluate
 from compliance.policy.reports import one_line, to_json
 from gate import own_rules
-from gate.arrival import Push, is_evidence, why_no_image
+from gate.arrival import LAYER_TYPES, Push, is_evidence, why_no_image
 from gate.blob_cache import BlobCache
 from gate.errors import Code, Fault, malformed, upstream_down
 from gate.examination import Examination, examine_bundle, resolve
@@ -159,6 +160,8 @@ class Admission:
         if is_evidence(document):
             raw, statement = examine_bundle(push, document, rules.keys, client)
             return Ruling(Kind.EVIDENCE, None, tuple(self._statements(raw, statement)))
+        if not document.is_image:
+            return self._judge_artifact(push, document, rules)
         reason = why_no_image(document)
         if reason is not None:
             raise own_rules.Broken(own_rules.READABLE, Violation(push.digest, push.digest, reason))
@@ -183,6 +186,17 @@ class Admission:
         subject = Subject(push.repository, digest=push.digest)
         decided = own_rules.admit(own_rules.CHILDREN, subject, self._now(), rules.policies)
         return _ruling(push, self._record(push, _digest_of(rules.inputs), *decided))
+
+    def _judge_artifact(self, push: Push, artifact: Manifest, rules: Rules) -> Ruling:
+        """What is no image is let in by a rule about its type, and never when a runtime might run it."""
+        kind = artifact.artifact_type or artifact.config.media_type
+        if any(layer.media_type in LAYER_TYPES for layer in artifact.layers):
+            reason = f"it is an artifact of type {kind!r} made of image layers, which a runtime might run"
+            raise own_rules.Broken(own_rules.READABLE, Violation(push.digest, push.digest, reason))
+        unread = Absent("an artifact is not looked into")
+        evidence = own_rules.unexamined(Subject(push.repository, digest=push.digest), unread, kind)
+        decision = evaluate(rules.policies, evidence, self._now())
+        return _ruling(push, self._record(push, _digest_of(rules.inputs), decision, evidence))
 
     def _judge_image(self, push: Push, manifest: Manifest, rules: Rules, client: RegistryClient) -> Ruling:
         bundles = self._bundles({push.digest, manifest.config.digest})

@@ -99,10 +99,7 @@ def is_evidence(document: Manifest | Index) -> bool:
 
 
 def why_no_image(document: Manifest) -> str | None:
-    """What keeps a manifest from being an image that can be judged, or None when it is one."""
-    if not document.is_image:
-        kind = document.artifact_type or document.config.media_type
-        return f"it is an artifact of type {kind!r}, and only images and signed evidence are let in"
+    """What keeps the manifest of an image from being judged, or None when nothing does."""
     odd = next((layer.media_type for layer in document.layers if layer.media_type not in LAYER_TYPES), None)
     if odd is not None:
         return f"it has a layer of type {odd!r}, which is no file system that can be read"

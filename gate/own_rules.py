@@ -41,7 +41,8 @@ SAFE: Final = OwnRule(
 READABLE: Final = OwnRule(
     "images-and-evidence-only",
     "What cannot be read cannot be judged.",
-    "Push images, and sigstore bundles about them; BuildKit adds others unless told --provenance=false.",
+    "Push images, sigstore bundles about them, and artifacts that a rule names; BuildKit adds others unless told "
+    "--provenance=false.",
 )
 CHILDREN: Final = OwnRule(
     "children-admitted",
@@ -75,6 +76,23 @@ def admit(rule: OwnRule, subject: Subject, at: datetime, policies: PolicySet) ->
     return _decide(Verdict.ADMITTED, _outcome(rule, Status.PASSED, ()), subject, at, policies)
 
 
+def unexamined(subject: Subject, because: Absent, artifact: str | None = None) -> Evidence:
+    """The evidence of what was not looked into."""
+    return Evidence(
+        subject=subject,
+        base=because,
+        inventory=because,
+        settings=because,
+        lock=because,
+        vulnerabilities=because,
+        secrets=because,
+        models=because,
+        sbom=because,
+        provenance=because,
+        artifact=artifact,
+    )
+
+
 def _outcome(rule: OwnRule, status: Status, violations: tuple[Violation, ...]) -> RuleOutcome:
     return RuleOutcome(NAME, rule.id, rule.id, Effect.DENY, status, rule.why, rule.fix, violations)
 
@@ -83,7 +101,7 @@ def _decide(
     verdict: Verdict, outcome: RuleOutcome, subject: Subject, at: datetime, policies: PolicySet
 ) -> tuple[Decision, Evidence]:
     unread = Absent(f"{outcome.rule} is decided before anything else is read")
-    evidence = Evidence(subject, *[unread] * 9)
+    evidence = unexamined(subject, unread)
     decision = Decision(
         verdict=verdict,
         subject=subject,

@@ -87,6 +87,7 @@ class Given(Entry):
     base: BaseEntry = BaseEntry()
     sbom: SbomEntry = SbomEntry()
     provenance: ProvenanceEntry = ProvenanceEntry()
+    artifact: str | None = Field(default=None, description="Not an image at all, but an artifact of this type.")
     absent: dict[Part, str] = Field(default={}, description="Parts that could not be had, and why.")
     pending: tuple[Part, ...] = Field(default=(), description="Parts that only the built image will show.")
 
@@ -138,7 +139,7 @@ class Given(Entry):
         }
         parts |= {part: Absent(reason) for part, reason in self.absent.items()}
         parts |= {part: Absent("known once the image is built", pending=True) for part in self.pending}
-        return Evidence(subject=subject, **parts)
+        return Evidence(subject=subject, artifact=self.artifact, **parts)
 
     def _settings(self) -> Settings:
         given = self.settings

@@ -74,12 +74,20 @@ ParametersT = TypeVar("ParametersT", bound=Parameters)
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[ParametersT]):
-    """One check. `run` is pure; its docstring is the reference text. `waived_by` are the selectors that fit."""
+    """One check. `run` is pure; its docstring is the reference text. `waived_by` are the selectors that fit.
+
+    `of_artifacts` is whether it is about what is no image; all others are about images alone.
+    """
 
     name: str
     parameters: type[ParametersT]
     run: Callable[[ParametersT, Evidence, datetime], Result]
     waived_by: frozenset[Selector]
+    of_artifacts: bool = False
+
+    def is_about(self, evidence: Evidence) -> bool:
+        """Whether it has anything to say of what this is the evidence of."""
+        return self.of_artifacts == (evidence.artifact is not None)
 
     @property
     def text(self) -> str:

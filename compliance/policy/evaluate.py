@@ -62,6 +62,8 @@ def judge(
     for policy in policies.for_subject(subject):
         told_only = bool(enforced) and policy.name not in enforced
         for rule in policy.rules:
+            if not rule.check.is_about(evidence):
+                continue
             if rule.id not in found:
                 found[rule.id] = _run(rule, evidence, moment)
             outcome = _outcome(policy, rule, policies, subject, found[rule.id], moment, told_only=told_only)
@@ -135,6 +137,7 @@ def verdict_of(outcomes: Sequence[RuleOutcome]) -> Verdict:
 def _nothing_applies(evidence: Evidence) -> RuleOutcome:
     subject = evidence.subject
     stage = f" in stage {subject.stage!r}" if subject.stage else ""
+    what = "" if evidence.artifact is None else f"artifacts of type {evidence.artifact} in "
     return RuleOutcome(
         policy="none",
         rule="some-rule-applies",
@@ -142,12 +145,14 @@ def _nothing_applies(evidence: Evidence) -> RuleOutcome:
         effect=Effect.DENY,
         status=Status.DENIED,
         why="What no rule judges is not let in.",
-        fix="Add a policy that applies to it, or push it to a repository that one applies to.",
+        fix="Add a policy that applies to it, or push it to a repository that one applies to."
+        if evidence.artifact is None
+        else "Add a rule with the check artifact-types, or push it to a repository that has one.",
         violations=(
             Violation(
                 culprit=subject.repository,
                 key=subject.repository,
-                message=f"no rule applies to {subject.repository!r}{stage}",
+                message=f"no rule applies to {what}{subject.repository!r}{stage}",
             ),
         ),
     )

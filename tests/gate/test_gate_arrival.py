@@ -68,8 +68,10 @@ BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 EMPTY = "application/vnd.oci.empty.v1+json"
 
 
-def test_an_artifact_of_an_unknown_kind_is_no_image():
-    assert "application/vnd.acme.rocket" in (why_no_image(_manifest("application/vnd.acme.rocket", "x/y")) or "")
+def test_an_image_by_other_digests_cannot_be_judged():
+    config = Descriptor(media_type=CONFIG, digest=Digest.of(b"{}", "sha512"), size=2)
+    image = _manifest(CONFIG, "application/vnd.oci.image.layer.v1.tar").model_copy(update={"config": config})
+    assert "sha256" in (why_no_image(image) or "")
 
 
 def test_an_attestation_of_buildkit_is_no_image():

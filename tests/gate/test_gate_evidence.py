@@ -15,7 +15,7 @@ from compliance.attest.statement import sbom_statement, subjects_for
 from compliance.evidence import Lock, LockedPackage
 from compliance.inventory import Ecosystem, Inventory, Origin, Package
 from compliance.oci.digest import Digest
-from compliance.oci.manifest import OCI_MANIFEST
+from compliance.oci.manifest import OCI_MANIFEST, Descriptor, Manifest
 from compliance.oci.registry import RegistryError
 from compliance.sbom import to_cyclonedx
 
@@ -150,16 +150,49 @@ def test_evidence_about_one_image_cannot_be_attached_to_another(strict, make_ima
         push_evidence(client, "team/swapped", image, bundle, subject=other.descriptor)
 
 
-def test_an_artifact_of_another_kind_is_refused_with_its_type(strict, make_image):
-    image = make_image()
-    manifest = image.manifest.model_copy(update={"artifact_type": "application/vnd.acme.rocket"})
-    config = image.layout.write_bytes(b"{}", "application/vnd.acme.rocket")
-    manifest = manifest.model_copy(update={"config": config})
-    with strict.client() as client:
-        image.push_blobs(client, "team/rocket")
-        client.push_blob("team/rocket", config.digest, config.size, lambda: io.BytesIO(b"{}"))
-        with pytest.raises(RegistryError, match=r"images-and-evidence-only: .*acme\.rocket"):
-            client.put_manifest("team/rocket", "v1", manifest.to_json(), OCI_MANIFEST)
+ROCKET = "application/vnd.acme.rocket"
+
+
+def push_rocket(client, repository, *, made_of="application/vnd.acme.fuel"):
+    blobs = {b"{}": ROCKET, b"fuel": made_of}
+    described = [
+        Descriptor(media_type=kind, digest=Digest.of(data), size=len(data)) for data, kind in blobs.items()
+    ]
+    for data in blobs:
+        client.push_blob(repository, Digest.of(data), len(data), lambda data=data: io.BytesIO(data))
+    raw = Manifest(artifact_type=ROCKET, config=described[0], layers=(described[1],)).to_json()
+    return client.put_manifest(repository, "v1", raw, OCI_MANIFEST)
+
+
+def test_an_artifact_that_no_rule_names_is_refused_with_its_type(strict):
+    with strict.client() as client, pytest.raises(RegistryError, match=r"some-rule-applies: .*acme\.rocket"):
+        push_rocket(client, "team/rocket")
+
+
+NAMES_ROCKETS = """\
+name: rockets
+applies-to: {repositories: ["rockets/**"]}
+rules:
+  - id: rockets-only
+    check: artifact-types
+    with: {allow: [application/vnd.acme.rocket]}
+    effect: deny
+    why: Nothing else flies.
+    fix: Push it elsewhere.
+"""
+
+
+def test_an_artifact_that_a_rule_names_is_let_in_where_the_rule_is_and_images_are_not(start_gate, make_image):
+    gate = start_gate(policies={"rockets.yaml": NAMES_ROCKETS})
+    with gate.client() as client:
+        digest = push_rocket(client, "rockets/one")
+        assert client.get_manifest("rockets/one", "v1").digest == digest
+        with pytest.raises(RegistryError, match="some-rule-applies"):
+            make_image().push(client, "rockets/one", "image")
+        with pytest.raises(RegistryError, match="some-rule-applies"):
+            push_rocket(client, "elsewhere/one")
+        with pytest.raises(RegistryError, match=r"images-and-evidence-only: .*image layers"):
+            push_rocket(client, "rockets/two", made_of="application/vnd.oci.image.layer.v1.tar")
 
 
 def test_a_referrer_is_listed_by_its_type_only(strict, make_image):

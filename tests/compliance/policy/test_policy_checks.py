@@ -309,11 +309,12 @@ def test_secrets_by_severity_and_unknown_ones_always() -> None:
 
 def test_no_check_takes_what_is_missing_for_good() -> None:
     """Every check, with every part of the evidence gone, either refuses or says that it cannot tell."""
-    parts = [field.name for field in fields(Evidence) if field.name != "subject"]
+    parts = [field.name for field in fields(Evidence) if field.name not in {"subject", "artifact"}]
     nothing = replace(given_evidence(), **{part: Absent("gone") for part in parts})  # type: ignore[arg-type]
     for check in checks().values():
         (example,) = check.parameters.model_json_schema(by_alias=True)["examples"]
-        assert check.run(check.parameters.model_validate(example), nothing, AT) != (), check.name
+        seen = replace(nothing, artifact="application/vnd.acme.rocket") if check.of_artifacts else nothing
+        assert check.run(check.parameters.model_validate(example), seen, AT) != (), check.name
 
 
 def test_the_user_of_an_image_is_the_part_before_the_colon() -> None:

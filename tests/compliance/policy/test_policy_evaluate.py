@@ -230,3 +230,16 @@ def test_what_is_missing_never_turns_a_refusal_into_an_admission(found: Evidence
         less = replace(image, **{part: Absent("gone")})  # type: ignore[arg-type]
         if verdict is not Verdict.ADMITTED:
             assert evaluate(SHIPPED, less, AT).verdict is not Verdict.ADMITTED
+
+
+def test_an_artifact_needs_a_rule_about_artifacts_and_an_image_one_about_images() -> None:
+    image, chart = given_evidence(), given_evidence(artifact="application/vnd.cncf.helm.config.v1+json")
+    of_artifacts = rule("artifact-types", allow=[chart.artifact])
+    assert evaluate(policy_set(of_artifacts), chart, AT).verdict is Verdict.ADMITTED
+    for policies, found in ((policy_set(of_artifacts), image), (policy_set(rule()), chart)):
+        decision = evaluate(policies, found, AT)
+        assert (decision.verdict, decision.outcomes[0].rule) == (Verdict.REFUSED, "some-rule-applies")
+    assert (
+        "no rule applies to artifacts of type application/vnd.cncf.helm"
+        in decision.outcomes[0].violations[0].message
+    )

@@ -101,7 +101,7 @@ def test_every_part_of_the_evidence_can_be_used() -> None:
         for one in value if variable.many else [value]:
             assert tuple(one) == variable.members
     parts = {field.name for field in dataclasses.fields(Evidence)}
-    assert parts - set(VARIABLES) == {"inventory", "lock"}
+    assert parts - set(VARIABLES) == {"inventory", "lock", "artifact"}
 
 
 @given(st.text(max_size=60))
