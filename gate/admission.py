@@ -1,15 +1,18 @@
 """From a pushed manifest to a verdict, in numbered steps, and from an admitting verdict to a readable manifest.
 
-1. The manifest is parsed strictly (`gate.arrival.receive`).
-2. What it names is resolved: every blob is in the registry, every child of an index is admitted.
-3. The bytes are read into an OCI layout: each blob has its digest, each layer the diffID the config names.
-4. Packages, secrets and models are read from the bytes.
-5. The signed evidence about the image is verified.
-6. The claim is held against the bytes.
-7. The policies are evaluated.
-8. The decision is recorded, and on disk.
-9. An admitted manifest goes to the registry, and is then published to readers.
-10. That an image was admitted is signed, and attached to it (`gate.summaries`).
+1. Authenticate: who pushes is somebody the gate knows (`gate.auth`).
+2. Authorise: that user may push to this repository (`gate.service`).
+3. Parse: the manifest is read strictly, and has the digest it is pushed under (`gate.arrival.receive`).
+4. Resolve: every blob was pushed to this repository and has the size that is said; every child of an index is
+   readable here.
+5. Read: the blobs are what their digests name, the layers what the config names; packages, secrets, models and
+   privileged files are found in the bytes.
+6. Verify: signed evidence about the image counts when a trusted key signed it.
+7. Compare: the claimed SBOM is held against what was found in the bytes.
+8. Evaluate: the policies are asked.
+9. Record: the decision is on disk, with all that is needed to reach it again.
+10. Publish: the registry behind the gate keeps the manifest, and then readers see it, its blobs and its tag.
+11. Attest: that it was admitted is signed, and attached to it (`gate.summaries`).
 
 A failure at any step admits nothing. There is no way around a step.
 """
@@ -96,7 +99,7 @@ class Admission:
         return () if scanner.databases else ("there is no vulnerability database", *scanner.notes)
 
     def judge(self, push: Push) -> Ruling:
-        """Steps 2 to 8. Raises the answer for a push that cannot be judged at all."""
+        """Steps 4 to 9. Raises the answer for a push that cannot be judged at all."""
         try:
             rules = self._rulebook.current()
         except InvalidInput as error:
@@ -111,7 +114,7 @@ class Admission:
             return _ruling(push, self._record(push, _digest_of(rules.inputs), *decided))
 
     def publish(self, push: Push, ruling: Ruling) -> None:
-        """Step 9. Only after this may anybody read the manifest."""
+        """Step 10. Only after this may anybody read the manifest."""
         if ruling.kind is None:
             raise ValueError("what was refused is not published")
         # In turns, so that of two pushes to one tag the same one is last here and in the registry.
@@ -227,7 +230,7 @@ class Admission:
         return found
 
     def _record(self, push: Push, inputs: Digest, decision: Decision, evidence: Evidence) -> StoredDecision:
-        """Step 8."""
+        """Step 9."""
         stored = StoredDecision(
             id=secrets.token_hex(8),
             repository=push.repository,

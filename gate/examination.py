@@ -66,7 +66,7 @@ class Examination:
     limit: int
 
     def run(self, client: RegistryClient, blobs: BlobCache, at: datetime) -> tuple[Decision, Evidence]:
-        """Steps 3 to 7.
+        """Steps 5 to 8.
 
         Raises Broken when the bytes are not what the manifest and config say.
         """
@@ -76,14 +76,18 @@ class Examination:
             blobs.layout(client, push.repository, (push.descriptor, push.raw), push.blobs) as layout,
         ):
             evidence = self.rules.sightings.mark(self._read(layout), at)
+        # 8. Evaluate
         return evaluate(self.rules.policies, evidence, at), evidence
 
     def _read(self, layout: Layout) -> Evidence:
         push, rules = self.push, self.rules
+        # 5. Read
         with _or_broken(READABLE, push.digest):
             config = parse_config(layout.read_bytes(self.manifest.config.digest))
             reading = read_image(layout, push.digest, config, rules, self.layers, self.limit)
+        # 6. Verify
         claims = verify_claims(self.bundles, rules.keys, {push.digest, self.manifest.config.digest})
+        # 7. Compare
         inventory: Inventory | Absent = reading.inventory
         if isinstance(inventory, Inventory):
             sbom = compare(claims.sbom, inventory)

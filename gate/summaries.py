@@ -1,7 +1,7 @@
 """The last step of an admission: a signed verification summary, attached to the image.
 
-10. What the gate admitted, by which policies and on what evidence, is signed with the gate's key and published
-    as a referrer of the image.
+11. Attest: what the gate admitted, by which policies and on what evidence, is signed with the gate's key and
+    published as a referrer of the image.
 
 It follows when the decision is on disk and the image is published; a gate that is killed before it was written
 writes it at the next start. What is only audited gets none: its repository is a plain registry.
@@ -78,7 +78,7 @@ class Summaries:
         self._ending = threading.Event()
 
     def publish(self, push: Push, ruling: Ruling) -> None:
-        """Steps 9 and 10. That the summary cannot be written now does not take back what was published."""
+        """Steps 10 and 11. That the summary cannot be written now does not take back what was published."""
         self._admission.publish(push, ruling)
         if ruling.kind is not Kind.IMAGE or ruling.decision is None:
             return
