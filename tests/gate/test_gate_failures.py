@@ -7,10 +7,9 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from compliance.oci.manifest import OCI_INDEX, OCI_MANIFEST, Index
 from compliance.oci.registry import RegistryClient, RegistryError
 from compliance.policy.decision import Verdict
 from gate.store import Store
+from tests.gate.registry_process import Registry, eventually
 
 pytestmark = pytest.mark.acceptance
 
@@ -100,8 +100,8 @@ def test_a_gate_whose_embedded_registry_dies_gets_a_new_one(start_gate, make_ima
     registry = int(_children(gate.process.pid)[0])
     os.kill(registry, signal.SIGKILL)
     with gate.client() as client:
-        _eventually(lambda: httpx.get(f"http://{gate.host}/v2/").status_code == 401)
-        _eventually(lambda: _pushed(image, client, "team/again"))
+        eventually(lambda: httpx.get(f"http://{gate.host}/v2/").status_code == 401)
+        eventually(lambda: _pushed(image, client, "team/again"))
     assert _children(gate.process.pid) != [str(registry)]
 
 
@@ -109,7 +109,7 @@ def test_the_embedded_registry_ends_with_a_gate_that_is_killed(start_gate):
     gate = start_gate()
     (registry,) = _children(gate.process.pid)
     gate.end(signal.SIGKILL)
-    _eventually(lambda: not _runs(int(registry)))
+    eventually(lambda: not _runs(int(registry)))
 
 
 def test_the_embedded_registry_lets_nobody_but_the_gate_in(gate):
@@ -118,44 +118,12 @@ def test_the_embedded_registry_lets_nobody_but_the_gate_in(gate):
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[_Registry]:
+def registry(tmp_path: Path) -> Iterator[Registry]:
     """A registry that is not the gate's own."""
-    running = _Registry(tmp_path / "registry")
+    running = Registry(tmp_path / "registry")
     running.start()
     yield running
     running.stop()
-
-
-class _Registry:
-    def __init__(self, root: Path) -> None:
-        root.mkdir()
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self._config = root / "config.yml"
-        self._config.write_text(
-            "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
-            f"storage: {{filesystem: {{rootdirectory: {root}/storage}}}}\n"
-            f"http: {{addr: '127.0.0.1:{self.port}', secret: of-the-test}}\n"
-        )
-        self._log = root / "log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(["docker-registry", "serve", self._config], stdout=log, stderr=log)
-        with RegistryClient(f"127.0.0.1:{self.port}") as client:
-            _eventually(lambda: _answers(client))
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
 
 def test_while_the_registry_is_down_nothing_is_admitted_and_afterwards_all_is_well(
@@ -345,14 +313,6 @@ def _runs(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
-def _answers(client: RegistryClient) -> bool:
-    try:
-        client.ping()
-    except (Unavailable, RegistryError):
-        return False
-    return True
-
-
 def _pushed(image, client: RegistryClient, repository: str) -> bool:
     try:
         return image.push(client, repository, "v1") == image.digest
@@ -360,10 +320,3 @@ def _pushed(image, client: RegistryClient, repository: str) -> bool:
         if error.status != 503:
             raise
         return False
-
-
-def _eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

@@ -1,0 +1,70 @@
+"""A CNCF distribution of the test's own, to stand behind a gate."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from compliance.errors import Unavailable
+from compliance.oci.registry import RegistryClient, RegistryError
+
+
+class Registry:
+    """A process on `root`, that deletes nothing, as is its default."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir()
+        with closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._config = root / "config.yml"
+        self._config.write_text(
+            "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
+            f"storage: {{filesystem: {{rootdirectory: {root}/storage}}}}\n"
+            f"http: {{addr: '127.0.0.1:{self.port}', secret: of-the-test}}\n"
+        )
+        self._log = root / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self) -> RegistryClient:
+        return RegistryClient(f"127.0.0.1:{self.port}")
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(["docker-registry", "serve", self._config], stdout=log, stderr=log)
+        with self.client() as client:
+            eventually(lambda: _answers(client))
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def collect_garbage(self) -> None:
+        """Remove every blob that no manifest names; the registry must not be running."""
+        subprocess.run(["docker-registry", "garbage-collect", self._config], check=True, capture_output=True)
+
+
+def _answers(client: RegistryClient) -> bool:
+    try:
+        client.ping()
+    except (Unavailable, RegistryError):
+        return False
+    return True
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
