@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,14 +48,16 @@ class Buildah:
         options = ["--tls-verify=" + ("false" if plain_http else "true"), f"--http-proxy={str(proxy).lower()}"]
         if credentials is not None and credentials.exists():
             options.append(f"--authfile={credentials}")
-        name = self._quietly("from", *options, image, within=within)
+        with _storage(fcntl.LOCK_SH):
+            name = self._quietly("from", *options, image, within=within)
         source = self._quietly("inspect", "--format", "{{.FromImage}}", name)
         try:
             yield Container(self._buildah, name)
         finally:
             self._quietly("rm", name)
             if not keep_image:
-                self._quietly("rmi", source)
+                with _storage(fcntl.LOCK_EX):
+                    self._quietly("rmi", source)
 
     def load(self, image: str, name: str, *, within: Path | None = None) -> str:
         """Copy an image into the local storage of buildah and podman as `name`; returns its id there."""
@@ -139,6 +143,21 @@ class Container:
         except sh.ErrorReturnCode as error:
             return int(error.exit_code)
         return 0
+
+
+@contextmanager
+def _storage(how: int) -> Iterator[None]:
+    """Hold this user's image storage: many may make containers at once, and meanwhile nobody removes an image.
+
+    An image that is removed takes the layers along that only it has, which another may just be counting on.
+    """
+    path = Path(tempfile.gettempdir()) / f"mlbuild-storage-{os.getuid()}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -11,13 +11,18 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import sys
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import IO, Final
 
 import sh
@@ -40,6 +45,9 @@ ENVIRONMENT: Final = {
 }
 """What every program finds in its environment, so that it has little reason to do otherwise a second time."""
 
+_LABEL: Final = "io.mlbuild.sandbox"
+_SCRATCH: Final = "image-"
+_LEFTOVER_SECONDS: Final = 24 * 60 * 60
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _NAMESPACES: Final = ("--pid", "--fork", "--kill-child", "--mount-proc")
 _DROPPED: Final = (
@@ -129,9 +137,14 @@ def open_sandbox(
             f"nothing can be run in an image for {base.config.architecture} on this machine, which is {here}",
             remedy="Build it on a machine of that architecture, or without steps, bytecode and sdists.",
         )
-    with tempfile.TemporaryDirectory(prefix="image-", dir=cache.directory("inside")) as scratch:
-        layout = Layout.create(Path(scratch) / f"mlbuild-{uuid.uuid4().hex[:16]}")
-        assemble(base, layers, settings, layout)
+    name = f"mlbuild-{uuid.uuid4().hex[:16]}"
+    own = replace(settings, labels=(*settings.labels, (_LABEL, name)))  # so that nobody else has the same image
+    with (
+        _ending_in_order(),
+        tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=_swept(cache.directory("inside"))) as scratch,
+    ):
+        layout = Layout.create(Path(scratch) / name)
+        assemble(base, layers, own, layout)
         source = f"oci:{layout.root.name}"
         with Buildah().container(
             source,
@@ -140,6 +153,33 @@ def open_sandbox(
             proxy=network,
         ) as container:
             yield Sandbox(container)
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """SIGTERM ends the block as an exception does, so that no container is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _swept(directory: Path) -> Path:
+    """The directory, without what builds that were killed more than a day ago left in it."""
+    oldest = time.time() - _LEFTOVER_SECONDS
+    for leftover in directory.glob(f"{_SCRATCH}*"):
+        with suppress(FileNotFoundError):  # another build swept it first
+            if leftover.stat().st_mtime < oldest:
+                shutil.rmtree(leftover)
+    return directory
 
 
 def _outside(*options: str) -> tuple[str, ...]:
