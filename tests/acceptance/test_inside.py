@@ -257,9 +257,11 @@ def test_a_build_that_is_stopped_within_a_step_leaves_no_container(workplace, wr
         for line in running.stderr:
             if "Running step" in line:
                 break
-        wait_until(lambda: containers() - before)
-        during = containers() - before
-        running.send_signal(number)
+        try:
+            wait_until(lambda: containers() - before)
+            during = containers() - before
+        finally:
+            running.send_signal(number)
         assert running.wait(timeout=60) != 0
     wait_until(lambda: not during & containers())
 
@@ -274,10 +276,11 @@ def wait_until(done: Callable[[], object]) -> None:
 
 def containers() -> set[str]:
     listed = subprocess.run(["buildah", "containers", "--quiet"], capture_output=True, text=True, check=True)
-    images = subprocess.run(
-        ["buildah", "images", "--format", "{{.Name}}"], capture_output=True, text=True, check=True
-    )
-    return [*listed.stdout.split(), *(name for name in images.stdout.split() if "mlbuild-" in name)]
+    images = subprocess.run(["buildah", "images"], capture_output=True, text=True, check=True)
+    return {
+        *listed.stdout.split(),
+        *(line.split()[0] for line in images.stdout.splitlines() if "/mlbuild-" in line),
+    }
 
 
 def test_policies_see_steps_before_anything_runs(workplace, write, tmp_path) -> None:
