@@ -21,9 +21,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -32,37 +30,27 @@ from compliance.errors import InvalidInput, Unavailable
 from compliance.evidence import Absent, Evidence, Subject
 from compliance.models import LayerMemory
 from compliance.oci.digest import Digest
-from compliance.oci.manifest import Descriptor, Index, Manifest
-from compliance.oci.registry import RegistryClient, RegistryError
+from compliance.oci.manifest import Index, Manifest
+from compliance.oci.registry import RegistryClient
 from compliance.policy.canonical import canonical_json
-from compliance.policy.decision import Decision, Verdict, Violation
+from compliance.policy.decision import Decision, Mode, Verdict, Violation
 from compliance.policy.evaluate import evaluate
 from compliance.policy.reports import one_line, to_json
 from gate import own_rules
 from gate.arrival import LAYER_TYPES, Push, is_evidence, why_no_image
 from gate.blob_cache import BlobCache
-from gate.errors import Code, Fault, malformed, upstream_down
+from gate.errors import Code, Fault
 from gate.examination import Examination, examine_bundle, resolve
-from gate.keeping import keep
+from gate.publication import Publication, Ruling, digests, reaching
 from gate.rulebook import Rulebook, Rules
 from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement
 from gate.store import Store
-from gate.turns import Turns
 
 REPEATED_FOR: Final = timedelta(hours=1)
 """How long a decision answers for another push of the same image, while nothing it depends on has changed."""
 
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """What became of a push. What is refused has no kind; accepted evidence has no decision of its own."""
-
-    kind: Kind | None
-    decision: StoredDecision | None = None
-    statements: tuple[StoredStatement, ...] = ()
 
 
 class Admission:
@@ -86,7 +74,7 @@ class Admission:
         self._layers = layers
         self._image_bytes = image_bytes
         self._now = now
-        self._turns = Turns()
+        self._publication = Publication(store, client, now)
 
     def problems(self) -> tuple[str, ...]:
         """What keeps the gate from deciding now."""
@@ -106,7 +94,7 @@ class Admission:
             problem = f"could not decide: the gate cannot read its own rules: {error.message}"
             raise Fault(403, Code.DENIED, problem) from error
         try:
-            with self._reaching_upstream() as client:
+            with reaching(self._client) as client:
                 return self._judge(push, rules, client)
         except own_rules.Broken as broken:
             subject = Subject(push.repository, digest=push.digest)
@@ -115,51 +103,24 @@ class Admission:
 
     def publish(self, push: Push, ruling: Ruling) -> None:
         """Step 10. Only after this may anybody read the manifest."""
-        if ruling.kind is None:
-            raise ValueError("what was refused is not published")
-        # In turns, so that of two pushes to one tag the same one is last here and in the registry.
-        with self._turns.of(push.repository):
-            self._publish(push, ruling, ruling.kind)
-        log.info(
-            "%s %s@%s published%s",
-            ruling.kind,
-            push.repository,
-            push.digest,
-            f" as {push.tag}" if push.tag else "",
-        )
-
-    def _publish(self, push: Push, ruling: Ruling, kind: Kind) -> None:
-        with self._reaching_upstream() as client:
-            kept_as = keep(push, client, self._stored(push))
-        subject = push.document.subject
-        self._store.publish(
-            StoredManifest(
-                repository=push.repository,
-                digest=push.digest,
-                media_type=push.document.media_type,
-                kind=kind,
-                raw=push.raw,
-                subject=None if subject is None else subject.digest,
-                decision=None if ruling.decision is None else ruling.decision.id,
-                at=self._now(),
-                kept_as=kept_as,
-            ),
-            (blob.digest for blob in push.blobs),
-            push.tag,
-            ruling.statements,
-        )
+        self._publication.publish(push, ruling)
 
     def discard(self, manifest: StoredManifest) -> None:
         """Let the registry behind the gate forget what was published there; it may keep what it will."""
-        if manifest.kept_as is not None:
-            with self._reaching_upstream() as client:
-                client.delete_manifest(manifest.repository, manifest.kept_as)
+        self._publication.discard(manifest)
+
+    def audits(self, repository: str) -> bool:
+        """Whether nothing is blocked in a repository as the policies are now; no, where they cannot be read."""
+        try:
+            return self._rulebook.policies().mode(Subject(repository)) is Mode.AUDIT
+        except InvalidInput:
+            return False
 
     def _judge(self, push: Push, rules: Rules, client: RegistryClient) -> Ruling:
         document = push.document
         if isinstance(document, Index):
             return self._judge_index(push, document, rules)
-        resolve(push, client, self._store.blobs.all_stored_as(push.repository, _digests(push.blobs)))
+        resolve(push, client, self._store.blobs.all_stored_as(push.repository, digests(push.blobs)))
         if is_evidence(document):
             raw, statement = examine_bundle(push, document, rules.keys, client)
             return Ruling(Kind.EVIDENCE, None, tuple(self._statements(raw, statement)))
@@ -170,17 +131,12 @@ class Admission:
             raise own_rules.Broken(own_rules.READABLE, Violation(push.digest, push.digest, reason))
         return self._judge_image(push, document, rules, client)
 
-    def _stored(self, push: Push) -> Mapping[Digest, Digest | None]:
-        """What the registry calls the blobs or children of a manifest, as far as it has them."""
-        if isinstance(push.document, Index):
-            return self._store.kept(push.repository, _digests(push.document.manifests))
-        return dict(self._store.blobs.all_stored_as(push.repository, _digests(push.blobs)))
-
     def _judge_index(self, push: Push, index: Index, rules: Rules) -> Ruling:
         if not index.manifests:
             nothing = "the index names no manifest, so there is nothing to judge"
             raise own_rules.Broken(own_rules.CHILDREN, Violation(push.digest, push.digest, nothing))
-        known = self._store.kept(push.repository, _digests(index.manifests))
+        audits = rules.policies.mode(Subject(push.repository)) is Mode.AUDIT
+        known = self._store.kept(push.repository, digests(index.manifests), audited=audits)
         for child in index.manifests:
             if child.digest not in known:
                 refused = self._store.latest_refusal(push.repository, child.digest)
@@ -271,17 +227,6 @@ class Admission:
                     at=now,
                 )
 
-    @contextmanager
-    def _reaching_upstream(self) -> Iterator[RegistryClient]:
-        """A client of the registry behind the gate, whose failures are answers."""
-        try:
-            with self._client() as client:
-                yield client
-        except RegistryError as error:
-            if error.status >= 500 or error.status in {401, 403, 429}:
-                raise upstream_down() from error
-            raise malformed(f"the registry behind the gate does not take it: {error.reason}") from error
-
 
 def _ruling(push: Push, decision: StoredDecision) -> Ruling:
     """What becomes of a push by a decision: refused, or let in as what it is."""
@@ -290,10 +235,6 @@ def _ruling(push: Push, decision: StoredDecision) -> Ruling:
     if isinstance(push.document, Index):
         return Ruling(Kind.INDEX, decision)
     return Ruling(Kind.IMAGE if push.document.is_image else Kind.ARTIFACT, decision)
-
-
-def _digests(descriptors: Iterable[Descriptor]) -> tuple[Digest, ...]:
-    return tuple(descriptor.digest for descriptor in descriptors)
 
 
 def _digest_of(inputs: Iterable[str]) -> Digest:

@@ -13,7 +13,7 @@ from sqlalchemy import exists, select
 
 from compliance.oci.digest import Digest
 from gate.database import Changes, Database
-from gate.schema import StoredBlob, StoredPart
+from gate.schema import StoredBlob, StoredManifest, StoredPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,25 @@ class BlobRecords:
         with self._changes.of(repository), self._database.writing() as session:
             session.merge(StoredBlob(repository=repository, digest=digest, stored_as=stored_as))
 
-    def stored_as(self, repository: str, digest: Digest, *, published: bool) -> Digest | None:
-        """What the registry calls a blob of this repository. `published`: only one of a readable manifest."""
+    def stored_as(
+        self, repository: str, digest: Digest, *, published: bool, audited: bool = False
+    ) -> Digest | None:
+        """What the registry calls a blob of this repository. `published`: only one of a readable manifest.
+
+        `audited` is whether manifests count that were let in by audit only.
+        """
         query = select(StoredBlob.stored_as).where(
             StoredBlob.repository == repository, StoredBlob.digest == digest
         )
         if published:
-            query = query.where(exists().where(StoredPart.repository == repository, StoredPart.blob == digest))
+            part = exists().where(StoredPart.repository == repository, StoredPart.blob == digest)
+            if not audited:
+                part = part.where(
+                    StoredManifest.repository == repository,
+                    StoredManifest.digest == StoredPart.manifest,
+                    ~StoredManifest.audited,
+                )
+            query = query.where(part)
         with self._database.reading() as session:
             return session.scalars(query).first()
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from compliance.oci.digest import Digest
-from gate.admission import Ruling
 from gate.arrival import Push
 from gate.errors import Code, Fault
+from gate.publication import Ruling
 
 PUBLISHERS: Final = 4
 

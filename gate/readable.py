@@ -46,12 +46,14 @@ class Readable:
             self._answers.pop((repository, target), None)
         return found
 
-    async def blob(self, repository: str, digest: Digest, *, published: bool) -> Digest | None:
+    async def blob(
+        self, repository: str, digest: Digest, *, published: bool, audited: bool = False
+    ) -> Digest | None:
         """What the registry behind the gate calls a blob of this repository."""
         return await self._ask(
             repository,
-            (repository, digest, published),
-            lambda: self._store.blobs.stored_as(repository, digest, published=published),
+            (repository, digest, published, audited),
+            lambda: self._store.blobs.stored_as(repository, digest, published=published, audited=audited),
         )
 
     async def _ask(self, repository: str, key: Hashable, ask: Callable[[], T]) -> T:

@@ -93,6 +93,10 @@ class Rulebook:
         self._bases.get()
         self._keys.get()
 
+    def policies(self) -> PolicySet:
+        """The policies in force. Raises InvalidInput when a file among them cannot be accepted."""
+        return self._policies.get()
+
     def current(self) -> Rules:
         """The rules in force. Raises InvalidInput when a file among them cannot be accepted."""
         return Rules(self._policies.get(), self._bases.get(), self._keys.get(), self._scanner(), self._sightings)

@@ -137,7 +137,8 @@ class StoredManifest(Table):
     for evidence of others.
 
     `kept_as` is what keeps its blobs in the registry behind the gate: the manifest itself, or a stand-in where
-    that registry cannot take it. None where there is nothing to keep.
+    that registry cannot take it. None where there is nothing to keep. What is `audited` was let in only since
+    nothing was blocked where it is, and may be read for as long as that is so.
     """
 
     __tablename__ = "manifests"
@@ -152,6 +153,7 @@ class StoredManifest(Table):
     decision: Mapped[str | None] = mapped_column(ForeignKey("decisions.id"))
     at: Mapped[datetime]
     kept_as: Mapped[Digest | None]
+    audited: Mapped[bool] = mapped_column(default=False)
 
 
 class StoredBlob(Table):

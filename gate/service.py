@@ -38,6 +38,10 @@ class Service:
     readable: Readable
     blobs: BlobCache
 
+    async def audits(self, repository: str) -> bool:
+        """Whether nothing is blocked in a repository, as the policies are now."""
+        return await asyncio.to_thread(self.admission.audits, repository)
+
 
 async def _service(request: Request) -> Service:
     return cast(Service, request.app.state.service)

@@ -114,11 +114,16 @@ class Store:
             tag = session.get(StoredTag, (repository, target))
             return None if tag is None else session.get(StoredManifest, (repository, tag.digest))
 
-    def kept(self, repository: str, digests: Iterable[Digest]) -> Mapping[Digest, Digest | None]:
-        """Those of the manifests that may be read, and what the registry behind the gate has in their place."""
+    def kept(self, repository: str, digests: Iterable[Digest], *, audited: bool) -> Mapping[Digest, Digest | None]:
+        """Those of the manifests that may be read, and what the registry behind the gate has in their place.
+
+        `audited` is whether those count that were let in by audit only.
+        """
         query = select(StoredManifest.digest, StoredManifest.kept_as).where(
             StoredManifest.repository == repository, StoredManifest.digest.in_(tuple(digests))
         )
+        if not audited:
+            query = query.where(~StoredManifest.audited)
         with self._database.reading() as session:
             return {row.digest: row.kept_as for row in session.execute(query)}
 
@@ -130,24 +135,36 @@ class Store:
                 for table in (StoredManifest, StoredBlob)
             )
 
-    def tags(self, repository: str, *, after: str = "", limit: int | None = None) -> Sequence[str]:
-        """Tags in the order of their bytes, those after `after`, at most `limit`."""
+    def tags(
+        self, repository: str, *, after: str = "", limit: int | None = None, audited: bool = False
+    ) -> Sequence[str]:
+        """Tags in the order of their bytes, those after `after`, at most `limit`.
+
+        `audited` is whether those count that were let in by audit only.
+        """
         query = (
             select(StoredTag.tag)
             .where(StoredTag.repository == repository, StoredTag.tag > after)
             .order_by(StoredTag.tag)
             .limit(limit)
         )
+        if not audited:
+            query = query.join(
+                StoredManifest,
+                (StoredManifest.repository == repository) & (StoredManifest.digest == StoredTag.digest),
+            ).where(~StoredManifest.audited)
         with self._database.reading() as session:
             return session.scalars(query).all()
 
-    def referrers(self, repository: str, subject: Digest) -> Sequence[StoredManifest]:
-        """The readable manifests of the repository that refer to `subject`, oldest first."""
+    def referrers(self, repository: str, subject: Digest, *, audited: bool = False) -> Sequence[StoredManifest]:
+        """The readable manifests that refer to `subject`, oldest first; `audited` as for tags."""
         query = (
             select(StoredManifest)
             .where(StoredManifest.repository == repository, StoredManifest.subject == subject)
             .order_by(StoredManifest.at, StoredManifest.digest)
         )
+        if not audited:
+            query = query.where(~StoredManifest.audited)
         with self._database.reading() as session:
             return session.scalars(query).all()
 

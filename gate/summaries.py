@@ -39,9 +39,10 @@ from compliance.oci.registry import RegistryClient, RegistryError
 from compliance.policy.canonical import from_canonical_json
 from compliance.policy.decision import Mode, Verdict
 from compliance.policy.reports import from_json
-from gate.admission import Admission, Ruling
+from gate.admission import Admission
 from gate.arrival import Push, receive
 from gate.errors import Fault
+from gate.publication import Ruling
 from gate.schema import Kind, StoredDecision
 from gate.store import Store
 

@@ -33,6 +33,8 @@ async def read_blob(
     unknown = Fault(404, Code.BLOB_UNKNOWN, f"no admitted image of {repository} has the blob {digest}")
     published = not user.role.includes(Role.PUSH)
     stored_as = await service.readable.blob(repository, digest, published=published)
+    if stored_as is None and published and await service.audits(repository):
+        stored_as = await service.readable.blob(repository, digest, published=True, audited=True)
     if stored_as is None:
         raise unknown
     kept = service.blobs.open(stored_as)

@@ -69,11 +69,16 @@ async def read_manifest(
 ) -> Response:
     """An admitted manifest, or accepted evidence. A GET of what was refused says why; a HEAD never does."""
     found = await service.readable.manifest(repository, target)
+    why = None
+    if found is not None and found.audited and not await service.audits(repository):
+        # It was let in while nothing was blocked here. Now that something is, it is what it would have been.
+        why = await asyncio.to_thread(service.store.decision, found.decision or "")
+        found = None
     if found is None:
         if request.method == "GET":
-            refusal = await asyncio.to_thread(service.store.latest_refusal, repository, target)
-            if refusal is not None:
-                raise _refused(service, request, refusal)
+            why = why or await asyncio.to_thread(service.store.latest_refusal, repository, target)
+            if why is not None:
+                raise _refused(service, request, why)
         raise Fault(404, Code.MANIFEST_UNKNOWN, f"nothing admitted is called {target} in {repository}")
     headers = {
         **VERSION,
@@ -118,7 +123,10 @@ async def list_tags(
     if not last.isprintable():
         raise Fault(400, Code.UNSUPPORTED, "last: cannot come after what is no text")
     limit = min(limit, MAX_TAGS)
-    tags = list(await asyncio.to_thread(service.store.tags, repository, after=last, limit=limit + 1))
+    audited = await service.audits(repository)
+    tags = list(
+        await asyncio.to_thread(service.store.tags, repository, after=last, limit=limit + 1, audited=audited)
+    )
     if not tags and not await asyncio.to_thread(service.store.knows, repository):
         raise Fault(404, Code.NAME_UNKNOWN, f"nothing was admitted to {repository}")
     headers = dict(VERSION)
@@ -136,7 +144,8 @@ async def list_referrers(
     artifact_type: Annotated[str | None, Query(alias="artifactType")] = None,
 ) -> Response:
     """What refers to a digest, whether or not that was admitted (yet)."""
-    rows = await asyncio.to_thread(service.store.referrers, repository, digest)
+    audited = await service.audits(repository)
+    rows = await asyncio.to_thread(service.store.referrers, repository, digest, audited=audited)
     entries = [as_referrer_entry(row.raw, parse_manifest(row.raw, row.media_type), row.digest) for row in rows]
     headers = dict(VERSION)
     if artifact_type is not None:

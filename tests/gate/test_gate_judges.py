@@ -8,10 +8,10 @@ from contextlib import closing, contextmanager
 import pytest
 
 from compliance.oci.manifest import OCI_MANIFEST
-from gate.admission import Ruling
 from gate.arrival import Push, receive
 from gate.errors import Fault
 from gate.judges import Judges
+from gate.publication import Ruling
 from gate.schema import Kind
 
 RAW = (

@@ -1,0 +1,107 @@
+"""From an admitting verdict to a manifest that readers see."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from compliance.oci.digest import Digest
+from compliance.oci.manifest import Descriptor, Index
+from compliance.oci.registry import RegistryClient, RegistryError
+from compliance.policy.decision import Verdict
+from gate.arrival import Push
+from gate.errors import malformed, upstream_down
+from gate.keeping import keep
+from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement
+from gate.store import Store
+from gate.turns import Turns
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What became of a push. What is refused has no kind; accepted evidence has no decision of its own."""
+
+    kind: Kind | None
+    decision: StoredDecision | None = None
+    statements: tuple[StoredStatement, ...] = ()
+
+
+class Publication:
+    """Publishes, and takes back. All methods block; they may be called from several threads."""
+
+    def __init__(self, store: Store, client: Callable[[], RegistryClient], now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._client = client
+        self._now = now
+        self._turns = Turns()
+
+    def publish(self, push: Push, ruling: Ruling) -> None:
+        """Make a manifest readable. Raises ValueError for what was refused."""
+        if ruling.kind is None:
+            raise ValueError("what was refused is not published")
+        # In turns, so that of two pushes to one tag the same one is last here and in the registry.
+        with self._turns.of(push.repository):
+            self._publish(push, ruling, ruling.kind)
+        name = f"{push.repository}@{push.digest}"
+        log.info("%s %s published%s", ruling.kind, name, f" as {push.tag}" if push.tag else "")
+
+    def discard(self, manifest: StoredManifest) -> None:
+        """Let the registry behind the gate forget what was published there; it may keep what it will."""
+        if manifest.kept_as is not None:
+            with reaching(self._client) as client:
+                client.delete_manifest(manifest.repository, manifest.kept_as)
+
+    def _publish(self, push: Push, ruling: Ruling, kind: Kind) -> None:
+        with reaching(self._client) as client:
+            kept_as = keep(push, client, self._stored(push))
+        subject = push.document.subject
+        manifest = StoredManifest(
+            repository=push.repository,
+            digest=push.digest,
+            media_type=push.document.media_type,
+            kind=kind,
+            raw=push.raw,
+            subject=None if subject is None else subject.digest,
+            decision=None if ruling.decision is None else ruling.decision.id,
+            at=self._now(),
+            kept_as=kept_as,
+            audited=self._is_audited(push, ruling.decision),
+        )
+        self._store.publish(manifest, digests(push.blobs), push.tag, ruling.statements)
+
+    def _is_audited(self, push: Push, decision: StoredDecision | None) -> bool:
+        """Whether it, or anything it names, would have been refused if anything were where it is."""
+        if decision is not None and decision.verdict is not Verdict.ADMITTED:
+            return True
+        if not isinstance(push.document, Index):
+            return False
+        named = digests(push.document.manifests)
+        return set(self._store.kept(push.repository, named, audited=False)) != set(named)
+
+    def _stored(self, push: Push) -> Mapping[Digest, Digest | None]:
+        """What the registry calls the blobs or children of a manifest, as far as it has them."""
+        if isinstance(push.document, Index):
+            return self._store.kept(push.repository, digests(push.document.manifests), audited=True)
+        return dict(self._store.blobs.all_stored_as(push.repository, digests(push.blobs)))
+
+
+@contextmanager
+def reaching(client: Callable[[], RegistryClient]) -> Iterator[RegistryClient]:
+    """A client of the registry behind the gate, whose failures are answers."""
+    try:
+        with client() as open_:
+            yield open_
+    except RegistryError as error:
+        if error.status >= 500 or error.status in {401, 403, 429}:
+            raise upstream_down() from error
+        raise malformed(f"the registry behind the gate does not take it: {error.reason}") from error
+
+
+def digests(descriptors: Iterable[Descriptor]) -> tuple[Digest, ...]:
+    """The digests that descriptors name, in order."""
+    return tuple(descriptor.digest for descriptor in descriptors)
