@@ -212,6 +212,8 @@ def test_a_source_can_be_replaced_by_nobody(person, project, index) -> None:
 
 
 def test_a_real_package_without_a_wheel_that_another_one_needs(workplace, tmp_path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
     (project / "app.py").write_text(
         "from omegaconf import OmegaConf\nprint(OmegaConf.create('a: ${b}\\nb: 7').a)\n"
     )
