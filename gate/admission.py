@@ -86,6 +86,13 @@ class Admission:
             return (scanner.message,)
         return () if scanner.databases else ("there is no vulnerability database", *scanner.notes)
 
+    def out_of_date(self) -> tuple[str, ...]:
+        """Which rules cannot be read as they are now, so that what was read before decides."""
+        try:
+            return self._rulebook.problems()
+        except InvalidInput as error:
+            return (error.message,)
+
     def judge(self, push: Push) -> Ruling:
         """Steps 4 to 9. Raises the answer for a push that cannot be judged at all."""
         try:

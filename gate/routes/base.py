@@ -28,10 +28,13 @@ async def healthy() -> Response:
 
 @router.get("/readyz")
 async def ready(service: TheService) -> Response:
-    """A push could be decided now: the registry answers, and policies and scanner are in place."""
+    """A push could be decided now: the registry answers, and policies and scanner are in place.
+
+    Where rules cannot be read any more, the last good ones decide: that is "degraded", and ready.
+    """
     problems = await asyncio.to_thread(service.admission.problems)
     if not await service.upstream.is_up():
         problems = ("the registry behind the gate does not answer", *problems)
-    return JSONResponse(
-        {"status": "not ready" if problems else "ok", "problems": problems}, 503 if problems else 200
-    )
+    out_of_date = await asyncio.to_thread(service.admission.out_of_date)
+    status = "not ready" if problems else "degraded" if out_of_date else "ok"
+    return JSONResponse({"status": status, "problems": [*problems, *out_of_date]}, 503 if problems else 200)

@@ -59,3 +59,45 @@ def test_a_missing_scanner_is_a_reason_and_no_error(rulebook):
     scanner = rulebook.current().scanner
     assert isinstance(scanner, Unavailable)
     assert "no-trivy" in scanner.message
+
+
+def test_a_broken_policy_set_never_replaces_a_good_one_and_is_told_with_file_and_line(rulebook, tmp_path, caplog):
+    before = rulebook.current()
+    policy = tmp_path / "policies" / "any.yaml"
+    policy.write_text(POLICY.replace("check: non-root", "check: nonroot"))
+    assert rulebook.current().policies is before.policies
+    (problem,) = rulebook.problems()
+    assert f"{policy}:3: unknown check 'nonroot'" in problem
+    assert "stays in force" in problem
+    rulebook.problems()
+    assert sum(problem in record.message for record in caplog.records) >= 3
+    policy.write_text(POLICY.replace("Because.", "For another reason."))
+    assert rulebook.problems() == ()
+    assert rulebook.current().policies.digest != before.policies.digest
+
+
+@pytest.mark.parametrize("directory", ["policies", "bases", "keys"])
+def test_a_directory_that_disappears_leaves_what_was_read_in_force(rulebook, tmp_path, directory):
+    before = rulebook.current().inputs
+    (tmp_path / directory).rename(tmp_path / "away")
+    assert rulebook.current().inputs == before
+    assert directory.removeprefix("trusted ") in rulebook.problems()[0]
+    (tmp_path / "away").rename(tmp_path / directory)
+    assert rulebook.problems() == ()
+
+
+def test_a_key_or_base_that_is_broken_leaves_the_good_ones_in_force(rulebook, tmp_path):
+    generate_key(tmp_path / "key.pem", tmp_path / "keys" / "ci.pem")
+    before = rulebook.current().inputs
+    (tmp_path / "keys" / "ci.pem").write_text("no key")
+    (tmp_path / "bases" / "odd").mkdir()
+    (tmp_path / "bases" / "odd" / "base.yaml").write_text("name: [")
+    assert rulebook.current().inputs == before
+    assert len(rulebook.problems()) == 2
+
+
+def test_a_broken_advisory_keeps_the_gate_from_starting(rulebook, tmp_path):
+    (tmp_path / "policies" / "advisories").mkdir()
+    (tmp_path / "policies" / "advisories" / "X-1.json").write_text("{")
+    with pytest.raises(InvalidInput, match=r"X-1\.json"):
+        rulebook.check()
