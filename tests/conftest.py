@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,16 +28,42 @@ def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         *("dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--host", f"unix://{socket}"),
         *("--data-root", str(root / "data"), "--exec-root", str(root / "exec"), "--pidfile", str(root / "pid")),
     ]
-    with (root / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    asked = ["docker", "--host", f"unix://{socket}", "version"]
+    with _daemon(command, ["docker", "--host", f"unix://{socket}", "version"], root / "log"):
+        yield socket
+
+
+@pytest.fixture(scope="session")
+def containerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a containerd of its own, in which namespaces do not share content."""
+    if shutil.which("containerd") is None or shutil.which("ctr") is None:
+        pytest.skip("there is no containerd with ctr on this machine")
+    if os.geteuid() != 0:
+        pytest.skip("containerd runs as root only")
+    root = tmp_path_factory.mktemp("containerd")
+    (root / "config.toml").write_text(
+        'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+        '[plugins."io.containerd.metadata.v1.bolt"]\ncontent_sharing_policy = "isolated"\n'
+    )
+    command = [
+        *("containerd", "--config", f"{root}/config.toml", "--address", f"{root}/socket"),
+        *("--root", f"{root}/data", "--state", f"{root}/state"),
+    ]
+    with _daemon(command, ["ctr", "--address", f"{root}/socket", "version"], root / "log"):
+        yield root / "socket"
+
+
+@contextmanager
+def _daemon(command: list[str], asked: list[str], log: Path) -> Iterator[None]:
+    """Run a daemon until the block ends; it is there once the command `asked` succeeds."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
     deadline = time.monotonic() + 30
     while subprocess.run(asked, capture_output=True, timeout=30, check=False).returncode != 0:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
-            pytest.skip(f"dockerd does not start here: {(root / 'log').read_text()[-500:]}")
+            pytest.skip(f"{command[0]} does not start here: {log.read_text()[-500:]}")
         time.sleep(0.2)
-    yield socket
+    yield
     process.terminate()
     process.wait(timeout=60)
