@@ -18,7 +18,8 @@ from builder.layers.app import AppFile, AppInput, app_entries, app_inputs, find_
 from builder.layers.inputs import Environment, WheelInput
 from builder.layers.tar import Compression, write_layer
 from builder.progress import Progress
-from builder.wheel_layers import LayerRules, WheelJob, make_wheel_layers, settled_plan
+from builder.wheel_layers import make_wheel_layers
+from builder.wheel_plan import LayerRules, WheelJob, settled_plan
 from compliance.inventory import Ecosystem, Origin
 from compliance.oci.digest import Digest
 from compliance.oci.layout import REFERENCE_NAME, Layout

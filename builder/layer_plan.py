@@ -12,13 +12,13 @@ from builder.cache import Cache, Recipe, StoredLayer
 from builder.image import app_recipe
 from builder.inside import bytecode
 from builder.layers.app import AppInput, find_files
-from builder.layers.inputs import Environment
 from builder.layers.plan import MAX_LAYERS
 from builder.lock import LockFile
 from builder.models.layer import model_recipe
+from builder.project_wheels import rules_of
 from builder.spec import Spec
 from builder.system.layer import system_recipe
-from builder.wheel_layers import LayerRules, WheelJob, foreseen_plan, wheel_input
+from builder.wheel_plan import WheelJob, foreseen_plan, wheel_input
 from compliance.bases import BaseDefinition
 from compliance.oci.digest import Digest
 from compliance.oci.registry import RegistryClient
@@ -92,8 +92,7 @@ def plan_image(
         for model in lock.models
     ]
     compiled = _compiled() if spec.bytecode else []
-    inside = len(spec.steps) + (bytecode.LAYERS if spec.bytecode else 0)
-    rules = LayerRules(len(lower) + len(models) + inside, Environment(base.prefix, base.python), spec.compression)
+    rules = rules_of(spec, base, lock)
     wheels = [wheel_input(wheel.installed, cache) for wheel in lock.wheels]
     jobs, settled = foreseen_plan(wheels, rules, cache)
     own = app_recipe(app, cache, spec.compression)

@@ -50,7 +50,8 @@ class LayerObjects(_Record):
 
 def objects_of_wheels(wheels: Sequence[WheelInput], cache: Cache, progress: Progress) -> list[WheelObjects]:
     """What is in each wheel, in their order. Raises BuilderError for a wheel that cannot be read."""
-    missing = {wheel.sha256: wheel for wheel in wheels if _recall(wheel.sha256, WheelObjects, cache) is None}
+    unread = unread_wheels(wheels, cache)
+    missing = {wheel.sha256: wheel for wheel in wheels if wheel.sha256 in unread}
     if missing:
         progress.step(f"Reading what the shared objects of {len(missing)} packages need")
 
@@ -61,6 +62,11 @@ def objects_of_wheels(wheels: Sequence[WheelInput], cache: Cache, progress: Prog
         for _ in pool.map(read, missing.values()):
             pass
     return [_recall(wheel.sha256, WheelObjects, cache) or _read_wheel(wheel) for wheel in wheels]
+
+
+def unread_wheels(wheels: Sequence[WheelInput], cache: Cache) -> frozenset[str]:
+    """The wheels, by sha256, of which nothing is kept, so that they must be there for `objects_of_wheels`."""
+    return frozenset(wheel.sha256 for wheel in wheels if _recall(wheel.sha256, WheelObjects, cache) is None)
 
 
 def objects_of_layer(layer: StoredLayer, cache: Cache) -> LayerObjects:

@@ -10,22 +10,22 @@ from builder.bases import build_base
 from builder.cache import prune
 from builder.closure import check_closure
 from builder.evidence import SignedEvidence, image_evidence, lock_evidence, sign_evidence
-from builder.fetch import Artifact, arrived, fetching
+from builder.fetch import Artifact, arrived, fetch, fetching
 from builder.image import BuiltImage, ImageLayer, app_layer, build_image
 from builder.image_config import ImageSettings
 from builder.inside.steps import left_by_steps
 from builder.inside.work import InsideWork
-from builder.layers.inputs import Environment
 from builder.lock import LockFile
 from builder.models.layer import model_layers
 from builder.models.reading import read_models
 from builder.moment import source_date
 from builder.project import Project
+from builder.project_wheels import needed_wheels, rules_of
 from builder.sdists import as_wheels, opening
 from builder.system import system_layer
-from builder.wheel_layers import LayerRules, making_ahead, wheel_input
+from builder.wheel_layers import making_ahead
+from builder.wheel_plan import wheel_input
 from builder.workshop import Workshop
-from compliance.bases import BaseDefinition
 from compliance.evidence import Evidence
 from compliance.inventory import ModelFile
 from compliance.oci.digest import Digest
@@ -65,11 +65,16 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
     """Build the image from its lock and sign its evidence. What is there already is not made again."""
     definition = workshop.base(project.spec.base, project.architecture)
     settings, cache, progress = workshop.settings, workshop.cache, workshop.progress
+    wheels = [wheel_input(package.installed, cache) for package in lock.wheels]
+    rules = rules_of(project.spec, definition, lock)
     builder = opening(definition, cache, progress, workers=settings.workers, allowed=settings.sdist)
-    locked = as_wheels(lock.wheels, builder)
-    artifacts = [Artifact(wheel.url, wheel.sha256, wheel.size, wheel.filename) for wheel in locked]
-    wheels = [wheel_input(wheel, cache) for wheel in locked]
-    with fetching(artifacts, cache, progress, workers=settings.workers) as arrivals:
+
+    def to_fetch() -> list[Artifact]:
+        needed = needed_wheels(wheels, project.spec, definition, rules, cache)
+        fetched = as_wheels(lock.wheels, needed, builder)
+        return [Artifact(wheel.url, wheel.sha256, wheel.size, wheel.filename) for wheel in fetched]
+
+    with fetching(to_fetch(), cache, progress, workers=settings.workers) as arrivals:
         base = build_base(definition, cache, progress, workers=settings.workers)
         system = system_layer(
             base,
@@ -89,9 +94,6 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
             workers=settings.workers,
             compression=project.spec.compression,
         )
-        inside = InsideWork(project.spec, base, definition, _image_settings(project, lock), cache, progress)
-        below = len(base.layers) + (system is not None) + len(models) + inside.layers
-        rules = LayerRules(below, _environment(definition), project.spec.compression)
         with making_ahead(wheels, arrivals, rules, cache, progress):
             arrived(arrivals)
             if project.state.built_from != inputs_of(project, workshop, lock):
@@ -106,6 +108,7 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
                     variables=definition.recipe.environment | project.spec.env,
                     provided=project.spec.provided_libraries,
                 )
+    fetch(to_fetch(), cache, progress, workers=settings.workers)  # now that all are measured the plan is certain
     layout = Layout.create(project.state.directory / "image")
     image = build_image(
         base,
@@ -115,11 +118,11 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
         cache,
         layout,
         progress,
-        environment=_environment(definition),
+        environment=rules.environment,
         compression=project.spec.compression,
         system=system,
         models=models,
-        inside=inside,
+        inside=InsideWork(project.spec, base, definition, _image_settings(project, lock), cache, progress),
     )
     listed = _models(project, workshop, lock, image)
     evidence = sign_evidence(
@@ -197,10 +200,6 @@ def _image_settings(project: Project, lock: LockFile) -> ImageSettings:
         labels=tuple(sorted(spec.labels.items())),
         lock=lock.digest,
     )
-
-
-def _environment(base: BaseDefinition) -> Environment:
-    return Environment(prefix=base.prefix, python=base.python)
 
 
 def inputs_of(project: Project, workshop: Workshop, lock: LockFile) -> str:

@@ -59,12 +59,12 @@ class _Source:
         return cached_path(self.entry.path, environment.python)
 
 
-class _Shadowed(BaseModel):
-    """Sources that another wheel's take the place of, by the wheel's sha256."""
+class _Sources(BaseModel):
+    """The paths in the image of a wheel's sources."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    paths: dict[str, tuple[str, ...]]
+    paths: tuple[str, ...]
 
 
 def cached_path(source: str, python: str) -> str:
@@ -98,6 +98,14 @@ def bytecode_layers(
     for wheel in sorted(wheels, key=lambda wheel: canonicalize_name(wheel.name)):
         buckets.setdefault(bucket(wheel.name), []).append(wheel)
     return [maker.layer(buckets[number], shadowed, compression) for number in sorted(buckets)]
+
+
+def uncompiled(
+    wheels: Sequence[WheelInput], base_digest: Digest, environment: Environment, cache: Cache
+) -> frozenset[str]:
+    """The wheels, by sha256, that must be there for `bytecode_layers`."""
+    maker = _Maker(base_digest, environment, cache)
+    return frozenset(wheel.sha256 for wheel in wheels if not maker.is_known(wheel))
 
 
 class _Maker:
@@ -140,24 +148,31 @@ class _Maker:
 
     def shadowed(self, wheels: Sequence[WheelInput]) -> Mapping[str, tuple[str, ...]]:
         """The bytecode of each wheel, by its sha256, that is not for the source which ends up at its place."""
-        name = Digest.of("\0".join([*(wheel.sha256 for wheel in wheels), self._environment.prefix]).encode()).hex
-        known = self._cache.recall(_KIND, name, _Shadowed)
+        held = {wheel.sha256: self._sources(wheel) for wheel in wheels}
+        owner = {path: sha256 for sha256, paths in held.items() for path in paths}
+        python = self._environment.python
+        return {
+            sha256: tuple(cached_path(path, python) for path in paths if owner[path] != sha256)
+            for sha256, paths in held.items()
+        }
+
+    def is_known(self, wheel: WheelInput) -> bool:
+        """Whether all that is asked of the wheel itself is in the cache."""
+        return self._cache.layer(self.recipe(wheel)) is not None and self._noted(wheel) is not None
+
+    def _sources(self, wheel: WheelInput) -> tuple[str, ...]:
+        known = self._noted(wheel)
         if known is None:
-            owner: dict[str, str] = {}
-            held: dict[str, list[str]] = {}
-            for wheel in wheels:
-                with open_wheel(wheel, self._environment) as entries:
-                    held[wheel.sha256] = [entry.path for entry in entries if self._is_source(entry)]
-                owner |= dict.fromkeys(held[wheel.sha256], wheel.sha256)
-            lost = {
-                sha256: tuple(
-                    cached_path(path, self._environment.python) for path in paths if owner[path] != sha256
-                )
-                for sha256, paths in held.items()
-            }
-            known = _Shadowed(paths={sha256: paths for sha256, paths in lost.items() if paths})
-            self._cache.remember(_KIND, name, known)
+            with open_wheel(wheel, self._environment) as entries:
+                known = _Sources(paths=tuple(entry.path for entry in entries if self._is_source(entry)))
+            self._cache.remember(_KIND, self._name(wheel), known)
         return known.paths
+
+    def _noted(self, wheel: WheelInput) -> _Sources | None:
+        return self._cache.recall(_KIND, self._name(wheel), _Sources)
+
+    def _name(self, wheel: WheelInput) -> str:
+        return Digest.of(f"{wheel.sha256} {self._environment.prefix} {self._environment.python}".encode()).hex
 
     def layer(
         self, wheels: Sequence[WheelInput], shadowed: Mapping[str, tuple[str, ...]], compression: Compression

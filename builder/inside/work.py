@@ -15,6 +15,11 @@ from builder.spec import Spec
 from compliance.bases import BaseDefinition
 
 
+def layers_inside(spec: Spec) -> int:
+    """How many layers what runs inside the image may add."""
+    return len(spec.steps) + (bytecode.LAYERS if spec.bytecode else 0)
+
+
 @dataclass(frozen=True, slots=True)
 class InsideWork:
     """The bytecode and steps of `spec`, on `base`, which was built from `definition`."""
@@ -28,7 +33,7 @@ class InsideWork:
 
     @property
     def layers(self) -> int:
-        return len(self.spec.steps) + (bytecode.LAYERS if self.spec.bytecode else 0)
+        return layers_inside(self.spec)
 
     def bytecode(self, wheels: Sequence[WheelInput]) -> Sequence[ImageLayer]:
         if not self.spec.bytecode:

@@ -7,7 +7,7 @@ import json
 import stat
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,7 @@ from builder.lockfile import LockedBuild, LockedTool, LockedWheel
 from builder.progress import Progress
 from builder.sdists.archive import Source, read_source
 from builder.target import Target
-from builder.wheel_layers import LayerRules, settled_plan
+from builder.wheel_plan import LayerRules, settled_plan
 from compliance.bases import BaseDefinition
 from compliance.errors import InvalidInput
 from compliance.oci.digest import Digest
@@ -152,23 +152,24 @@ def opening(
 
 
 def as_wheels(
-    packages: Sequence[LockedWheel], open_builder: Callable[[], Builder] | None
+    packages: Sequence[LockedWheel], needed: Collection[str], open_builder: Callable[[], Builder] | None
 ) -> tuple[LockedWheel, ...]:
-    """The packages of a lock with a wheel each: one that is locked as source is built, unless it is in the cache.
+    """Those packages of a lock whose wheels are needed, by their sha256; a source is built, unless it was before.
 
-    `open_builder` makes what builds; None where nothing may be built. Raises InvalidInput where something would
-    have to be then, and BuilderError when a source does not give the wheel that was locked.
+    `open_builder` makes what builds; None where nothing may be built. Raises InvalidInput where something of the
+    lock would have to be then, and BuilderError when a source does not give the wheel that was locked.
     """
     sources = [package for package in packages if package.build is not None]
-    if not sources:
-        return tuple(packages)
-    if open_builder is None:
+    if sources and open_builder is None:
         names = ", ".join(f"{source.name} {source.version}" for source in sources)
         raise InvalidInput(
             f"the lock has {names} as source. {FORBIDDEN}", remedy="Lock again: `mlbuild lock --no-sdist`."
         )
+    wanted = [package for package in packages if package.installed.sha256 in needed]
+    if open_builder is None or not any(package.build for package in wanted):
+        return tuple(wanted)
     builder = open_builder()
-    return tuple(_as_wheel(package, package.build, builder) if package.build else package for package in packages)
+    return tuple(_as_wheel(package, package.build, builder) if package.build else package for package in wanted)
 
 
 def _as_wheel(source: LockedWheel, build: LockedBuild, builder: Builder) -> LockedWheel:

@@ -21,7 +21,8 @@ from builder.layers.inputs import Environment, WheelInput
 from builder.lock import LockFile, lock_project
 from builder.progress import Quiet
 from builder.spec import Spec, read_spec
-from builder.wheel_layers import LayerRules, make_wheel_layers, settled_plan
+from builder.wheel_layers import make_wheel_layers
+from builder.wheel_plan import LayerRules, settled_plan
 from compliance.bases import BaseDefinition, find_base, read_bases
 from compliance.oci.digest import Digest
 from compliance.oci.registry import RegistryClient

@@ -14,7 +14,8 @@ from builder.cache import Cache, StoredLayer
 from builder.errors import BuilderError
 from builder.layers.inputs import WheelInput
 from builder.progress import Quiet
-from builder.wheel_layers import LayerRules, make_wheel_layers, making_ahead, settled_plan
+from builder.wheel_layers import make_wheel_layers, making_ahead
+from builder.wheel_plan import LayerRules, needed_for_layers, settled_plan
 
 if TYPE_CHECKING:
     from tests.builder.conftest import MakeWheel
@@ -128,3 +129,42 @@ def test_split_bucket_is_made_ahead_too(make_wheel: MakeWheel, cache: Cache) -> 
     count = layer_count(cache)
     assert count == len(made(wheels, small, cache)) == layer_count(cache)
     assert all(layer.tar_size <= 120_000 + 10_240 for layer in made(wheels, small, cache))
+
+
+def test_wheels_of_layers_that_are_there_are_not_needed(make_wheel: MakeWheel, cache: Cache) -> None:
+    wheels = [of_known_size(make_wheel(name=name)) for name in "abcdefghijklmnop"]
+    assert needed_for_layers(wheels, RULES, cache) == {wheel.sha256 for wheel in wheels}
+    first, *_ = settled_plan(wheels, RULES, cache)
+    made(wheels, RULES, cache)
+    for wheel in wheels:
+        wheel.path.unlink()
+    assert needed_for_layers(wheels, RULES, cache) == frozenset()
+    layer = cache.layer(first.recipe)
+    assert layer is not None
+    layer.path.unlink()
+    assert needed_for_layers(wheels, RULES, cache) == {wheel.sha256 for wheel in first.layer.wheels}
+
+
+def test_wheels_that_were_never_measured_are_needed(make_wheel: MakeWheel, cache: Cache) -> None:
+    wheel = of_known_size(make_wheel())
+    made([wheel], RULES, cache)
+    for note in (cache.root / "trees").iterdir():
+        note.unlink()
+    assert needed_for_layers([wheel], RULES, cache) == {wheel.sha256}
+
+
+def test_without_sizes_in_the_lock_wheels_that_are_not_there_are_needed(
+    make_wheel: MakeWheel, cache: Cache
+) -> None:
+    wheel = make_wheel()
+    made([wheel], RULES, cache)
+    assert needed_for_layers([wheel], RULES, cache) == {wheel.sha256}
+
+
+def test_layers_of_wheels_that_do_not_come_are_left_alone(make_wheel: MakeWheel, cache: Cache) -> None:
+    first, second = (of_known_size(make_wheel(name=name)) for name in "ab")  # of two buckets
+    arrival: Future[Path] = Future()
+    arrival.set_result(first.path)
+    with making_ahead([first, second], {first.sha256: arrival}, RULES, cache, Quiet()):
+        pass
+    assert layer_count(cache) == 1
