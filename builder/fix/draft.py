@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder.lock import LockFile
+from builder.lockfile import LockedWheel
+from builder.metadata import WheelMetadata, read_metadata
 from builder.pipeline import settle_lock
 from builder.project import Project
 from builder.requirements import Inputs, read_inputs
 from builder.spec import read_spec
-from builder.uv import NoSolution
+from builder.uv import NoSolution, ResolvedWheel
 from builder.workshop import Workshop
 from compliance.errors import InvalidInput, Location
 
@@ -79,6 +81,17 @@ class Draft:
             for path in texts.keys() - self.files.keys():
                 self._place(path).unlink(missing_ok=True)
         return Project(self.project.spec_path, draft.spec), lock
+
+    def metadata(self, wheels: Sequence[LockedWheel]) -> dict[str, WheelMetadata]:
+        """What locked wheels say of themselves, by name. Raises Unavailable when an index does not answer."""
+        resolved = [
+            ResolvedWheel(
+                one.name, one.version, one.filename, one.url, one.sha256, one.size, one.upload_time, one.index
+            )
+            for one in wheels
+        ]
+        workshop = self._workshop
+        return read_metadata(resolved, workshop.cache.directory("metadata"), os.environ, workshop.progress)
 
     def edits(self, texts: Texts, lock: bytes) -> tuple[Edit, ...]:
         """What differs from the project as it is: requirement files and spec by name, the lock last."""

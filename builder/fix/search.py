@@ -10,7 +10,7 @@ from typing import Final
 
 from packaging.version import VERSION_PATTERN, Version
 
-from builder.fix.conflict import shortened
+from builder.fix.conflict import obstacles, shortened
 from builder.fix.draft import Draft
 from builder.fix.findings import Finding, Judgement, judge
 from builder.fix.plan import Plan, Roots, Writer
@@ -18,6 +18,7 @@ from builder.fix.requirement_texts import Bound
 from builder.fix.result import Blocked, Fix, Moved
 from builder.fix.unused import Uses
 from builder.lock import LockFile
+from builder.metadata import WheelMetadata
 from builder.project import Project
 from builder.uv import NoSolution
 from builder.workshop import Workshop
@@ -110,10 +111,16 @@ class _Search:
         finding = next(one for one in best.judgement.packages if one.package == name)
         asked = (*self._draft.inputs.asked, *self._draft.inputs.constraints)
         if isinstance(error, NoSolution):
-            why = f"{name}{bound.text} is needed, but {shortened(error.message, asked)}"
+            known = obstacles(name, bound, best.lock, self._dependants(name, best.lock), asked)
+            why = f"{name}{bound.text} is needed, but {known or shortened(error.message, asked)}"
         else:
             why = f"{error.message}. {error.remedy or ''}".rstrip()
         return self._dropped(best, finding, why)
+
+    def _dependants(self, name: str, lock: LockFile) -> dict[str, WheelMetadata]:
+        """What the packages of the lock that depend on `name` say of themselves."""
+        wheels = {wheel.name: wheel for part in lock.each for wheel in part.wheels if name in wheel.depends_on}
+        return self._draft.metadata([wheel for wheel in wheels.values() if wheel.build is None])
 
     def _dropped(self, best: _Attempt, finding: Finding, why: str) -> _Attempt:
         """Without the direct requirement that brings the package, where nothing uses that; else it is blocked."""

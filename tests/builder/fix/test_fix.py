@@ -122,8 +122,7 @@ def test_what_stands_in_the_way_is_named_with_its_line(workplace):
     (blocked,) = found["blocked"]
     assert (blocked["name"], blocked["version"]) == ("kit", "1.0")
     assert blocked["why"] == (
-        "kit>=2.0 is needed, but all versions of tools depend on kit<2 and kit>=2.0, and you require tools==1.0 "
-        "(requirements.txt:2)"
+        "kit>=2.0 is needed, but tools 1.0 requires kit<2, and you require tools==1.0 (requirements.txt:2)"
     )
     assert [one["name"] for one in found["packages"]] == ["other"]
 
@@ -156,9 +155,7 @@ def test_a_range_that_the_user_wrote_is_a_limit(workplace):
     workplace.write("requirements.txt", "tools<2\n")
     code, found = workplace.fix()
     assert code == 1
-    assert "tools" in found["blocked"][0]["why"]
-    assert "<2" in found["blocked"][0]["why"]
-    assert "(requirements.txt:1)" in found["blocked"][0]["why"]
+    assert found["blocked"][0]["why"] == "tools>=2.0 is needed, but you require tools<2 (requirements.txt:1)"
     assert found["diff"] == ""
 
 

@@ -84,6 +84,27 @@ def test_a_requirement_goes_with_its_line_or_not_at_all(text: str, expected: str
     assert without_requirement(text, None, Requirement("tqdm==4")) == expected
 
 
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "Because all versions of tools depend on kit<2 and you require tools==1.0, we can conclude that you "
+        "require kit<2.\n  And because you require kit>=2, we can conclude that your requirements are "
+        "unsatisfiable.",
+        "Because you require tools==1.0 and all versions of tools depend on kit<2, we can conclude that you "
+        "require kit<2.\n  And because you require kit>=2, we can conclude that your requirements are "
+        "unsatisfiable.",
+        "Because you require kit>=2 and all versions of tools depend on kit<2, we can conclude that all versions "
+        "of tools cannot be used.\n  And because you require tools==1.0, we can conclude that your "
+        "requirements are unsatisfiable.",
+    ],
+)
+def test_the_same_reasons_are_told_in_the_same_words(cause: str) -> None:
+    message = f"the requirements cannot be met:\nerror: No solution found\n  cause: {cause}\n"
+    assert shortened(message) == (
+        "all versions of tools depend on kit<2, and you require kit>=2, and you require tools==1.0"
+    )
+
+
 def test_a_long_explanation_is_cut() -> None:
     message = (
         "it cannot be:\nerror: No solution\n  cause: Because "
