@@ -60,7 +60,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     rulebook.check()
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone_in(data))
-        store = stack.enter_context(closing(Store(data / "gate.db")))
+        store = stack.enter_context(closing(Store(settings.database_url)))
         upstream = await stack.enter_async_context(await _upstream(settings, stack))
         cache = BlobCache(data / "cache" / "blobs", settings.cache_bytes)
         admission = Admission(

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from compliance.errors import ComplianceError, InvalidInput
+from gate.database_commands import database
 from gate.own_key import public_key
 from gate.server import serve
 from gate.settings import Settings, read_settings
@@ -86,7 +87,8 @@ def serve_command(embedded: bool, **given: Any) -> None:
             remedy="Leave one of them out; the upstream may come from MLGATE_UPSTREAM.",
         )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     asyncio.run(serve(settings))
 
 
@@ -160,3 +162,6 @@ def show_key(data: Path | None) -> None:
       mlgate key show --data /var/lib/mlgate
     """
     click.echo(public_key(read_settings(data=data).data), nl=False)
+
+
+main.add_command(database)

@@ -1,4 +1,9 @@
-"""The gate's SQL database: sessions, one writer at a time in this process, and failures as Unavailable."""
+"""The gate's SQL database, SQLite or PostgreSQL: sessions, one writer at a time, and failures as Unavailable.
+
+One writer at a time holds for all gates on one database. A merge reads before it writes, so two at once on one
+row would both insert it, and each entry of the audit log names the one before. SQLite knows no other way; on
+PostgreSQL every transaction that writes takes one advisory lock, which its end gives back, whatever end it was.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +13,58 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import URL, Connection, create_engine, event
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from compliance.errors import Unavailable
-from gate.schema import Table
+from gate.migration import SchemaState, prepare, state_of, upgrade
+
+PATIENCE: Final = 30
+"""Seconds to wait for another writer, and for a connection."""
+
+_WRITERS_TURN: Final = int.from_bytes(b"mlgate-w", "big")
+"""The key of the advisory lock, within one PostgreSQL database."""
+
+_FILE_REMEDY: Final = "Check that the disk has room and that the gate may write there."
+_SERVER_REMEDY: Final = "Check that the server runs, that the URL is right, and that its user may write there."
+
+_WRITES: Final = {"gate_writes": True}
 
 
 class Database:
-    """One database file. May be used from several threads. Raises Unavailable when it cannot be used."""
+    """One database. May be used from several threads. Raises Unavailable when it cannot be used.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-        event.listen(self._engine, "connect", _as_durable)
+    `where` is the file of a SQLite database, or the URL of one of either kind. A database that is empty gets its
+    tables; one of SQLite is upgraded. With `as_found` it is left as it is, whatever it is.
+    """
+
+    def __init__(self, where: Path | URL, *, as_found: bool = False) -> None:
+        url = URL.create("sqlite", database=str(where)) if isinstance(where, Path) else where
+        self.url = url
+        self.is_shared = url.get_backend_name() == "postgresql"
+        """Whether several gates may be on it."""
+        self._engine = _postgresql(url) if self.is_shared else _sqlite(url)
+        self._writing_engine = self._engine.execution_options(**_WRITES)
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
-        # A merge reads before it writes, so two at once on one row would both insert it.
+        self._writing_sessions = sessionmaker(self._writing_engine, expire_on_commit=False)
+        # Threads of one process wait for their turn here, so that they do not hold a connection meanwhile.
         self._writing = threading.Lock()
-        with self._wrapped():
-            Table.metadata.create_all(self._engine)
+        if not as_found:
+            try:
+                with self._wrapped(), self._writing_engine.begin() as connection:
+                    prepare(connection, by_itself=not self.is_shared, name=self.name)
+            except BaseException:
+                self.close()
+                raise
+
+    @property
+    def name(self) -> str:
+        """How messages call it: a file, or a URL without its password."""
+        return self.url.render_as_string(hide_password=True) if self.is_shared else str(self.url.database)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -43,8 +78,18 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """A session for one transaction: on disk when the block has ended, or as if it had never begun."""
-        with self._writing, self._wrapped(), self._sessions.begin() as session:
+        with self._writing, self._wrapped(), self._writing_sessions.begin() as session:
             yield session
+
+    def schema(self) -> SchemaState:
+        """Which version of the tables is there."""
+        with self._wrapped(), self._engine.connect() as connection:
+            return state_of(connection)
+
+    def upgrade(self) -> SchemaState:
+        """Bring the tables to this program's version, all of it or nothing, and return what was there before."""
+        with self._wrapped(), self._writing_engine.begin() as connection:
+            return upgrade(connection, self.name)
 
     @contextmanager
     def _wrapped(self) -> Iterator[None]:
@@ -53,8 +98,8 @@ class Database:
         except SQLAlchemyError as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
             raise Unavailable(
-                f"the gate's database {self._path} cannot be used: {cause}",
-                remedy="Check that the disk has room and that the gate may write there.",
+                f"the gate's database {self.name} cannot be used: {' '.join(str(cause).split())}",
+                remedy=_SERVER_REMEDY if self.is_shared else _FILE_REMEDY,
             ) from error
 
 
@@ -78,7 +123,55 @@ class Changes:
                 self._counts[repository] += 1
 
 
-def _as_durable(connection: sqlite3.Connection, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": PATIENCE})
+    event.listen(engine, "connect", _as_durable_file)
+    event.listen(engine, "begin", _begin_on_sqlite)
+    return engine
+
+
+def _as_durable_file(connection: sqlite3.Connection, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+    connection.isolation_level = None  # Python's own would begin no transaction before a table is made
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_on_sqlite(connection: Connection) -> None:
+    # A transaction that begins to write after it has read fails when another process wrote in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+
+def _postgresql(url: URL) -> Engine:
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,  # a server that was restarted has cut what is in the pool
+        pool_timeout=PATIENCE,
+        connect_args={"connect_timeout": PATIENCE, "application_name": "mlgate"},
+    )
+    event.listen(engine, "connect", _as_durable_connection)
+    event.listen(engine, "begin", _begin_on_postgresql)
+    return engine
+
+
+def _as_durable_connection(connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
+    with connection.cursor() as cursor:
+        # What the server sets is kept where it promises more.
+        cursor.execute(
+            "SELECT set_config('synchronous_commit', 'on', false)"
+            " WHERE current_setting('synchronous_commit') = 'off'"
+        )
+        # A gate that hangs, or a machine that is gone, does not keep the others from writing.
+        cursor.execute(f"SET lock_timeout = '{PATIENCE}s'")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{PATIENCE}s'")
+    connection.commit()
+
+
+def _begin_on_postgresql(connection: Connection) -> None:
+    if _writes(connection):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_TURN})")
+
+
+def _writes(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get("gate_writes"))

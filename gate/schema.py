@@ -112,7 +112,7 @@ class StoredDecision(Table):
     repository: Mapped[str] = mapped_column(String(255))
     digest: Mapped[Digest]
     tag: Mapped[str | None] = mapped_column(String(128))
-    user: Mapped[str] = mapped_column(String(128))
+    user: Mapped[str] = mapped_column(Text)
     at: Mapped[datetime]
     verdict: Mapped[Verdict]
     line: Mapped[str] = mapped_column(Text)
@@ -146,7 +146,7 @@ class StoredManifest(Table):
 
     repository: Mapped[str] = mapped_column(String(255), primary_key=True)
     digest: Mapped[Digest] = mapped_column(primary_key=True)
-    media_type: Mapped[str] = mapped_column(String(255))
+    media_type: Mapped[str] = mapped_column(Text)
     kind: Mapped[Kind]
     raw: Mapped[bytes] = mapped_column(LargeBinary)
     subject: Mapped[Digest | None]
@@ -215,6 +215,6 @@ class StoredStatement(Table):
 
     subject: Mapped[Digest] = mapped_column(primary_key=True)
     bundle_digest: Mapped[Digest] = mapped_column(primary_key=True)
-    predicate_type: Mapped[str] = mapped_column(String(255))
+    predicate_type: Mapped[str] = mapped_column(Text)
     bundle: Mapped[bytes] = mapped_column(LargeBinary)
     at: Mapped[datetime]

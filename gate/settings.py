@@ -9,11 +9,15 @@ from urllib.parse import urlsplit
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from compliance.errors import InvalidInput
 from compliance.shipped import shipped
 
 _LISTEN: Final = r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}"
+
+_DATABASE_FORM: Final = "write postgresql://USER:PASSWORD@HOST[:PORT]/NAME, or sqlite:////DIRECTORY/FILE"
 
 
 class Settings(BaseSettings):
@@ -32,6 +36,11 @@ class Settings(BaseSettings):
     data: Path = Field(
         default_factory=lambda: user_data_path("mlgate"),
         description="Decisions, caches, and the embedded registry.",
+    )
+    database: SecretStr | None = Field(
+        default=None,
+        description="URL of the database, postgresql://USER:PASSWORD@HOST/NAME where several gates share it;"
+        " not set: a SQLite file, DATA/gate.db.",
     )
     policies: Path = Field(
         default_factory=lambda: shipped("policies"), description="Policy sets, waivers, advisories."
@@ -64,6 +73,20 @@ class Settings(BaseSettings):
             raise ValueError("write http://HOST[:PORT] or https://HOST[:PORT], without a path")
         return f"{parts.scheme}://{parts.netloc}"
 
+    @field_validator("database")
+    @classmethod
+    def _is_database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_database(value.get_secret_value())
+        return value
+
+    @property
+    def database_url(self) -> URL:
+        """Where the database is. Its text hides the password; never log it any other way."""
+        if self.database is None:
+            return URL.create("sqlite", database=str(self.data / "gate.db"))
+        return parse_database(self.database.get_secret_value())
+
     @property
     def host(self) -> str:
         return self.listen.rpartition(":")[0].strip("[]")
@@ -79,6 +102,17 @@ class Settings(BaseSettings):
     @property
     def keys_directory(self) -> Path:
         return self.trusted_keys or self.data / "trusted-keys"
+
+
+def parse_database(text: str) -> URL:
+    """A database's URL. Raises ValueError that does not repeat it, since it may hold a password."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise ValueError(_DATABASE_FORM) from None
+    if url.drivername not in {"sqlite", "postgresql", "postgresql+psycopg"} or not url.database:
+        raise ValueError(_DATABASE_FORM)
+    return url
 
 
 def read_settings(**given: Any) -> Settings:

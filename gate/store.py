@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import URL, ColumnElement, delete, exists, select
 from sqlalchemy.orm import aliased
 
 from compliance.oci.digest import Digest
@@ -33,10 +33,10 @@ SECRET_BYTES: Final = 32
 
 
 class Store:
-    """One database. May be used from several threads. Raises Unavailable when it cannot be used."""
+    """One database: a file, or a URL. For several threads. Raises Unavailable when it cannot be used."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
+    def __init__(self, where: Path | URL) -> None:
+        self._database = Database(where)
         self._changes = Changes()
         self.blobs = BlobRecords(self._database, self._changes)
 

@@ -18,6 +18,7 @@ from typing import IO
 
 import pytest
 import zstandard
+from sqlalchemy import URL
 
 from compliance.attest.keys import generate_key
 from compliance.oci.digest import Digest
@@ -36,6 +37,7 @@ from compliance.oci.manifest import (
 )
 from compliance.oci.registry import Credentials, RegistryClient
 from gate.users import Role, set_user
+from tests.gate.postgres_process import Postgres
 
 PASSWORD = "correct horse"
 START_SECONDS = 30.0
@@ -266,3 +268,20 @@ def start_gate(tmp_path: Path) -> Iterator[StartGate]:
     yield start
     for running in started:
         running.end()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for all tests of this process."""
+    server = Postgres().start()
+    yield server
+    server.end()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.acceptance)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | URL:
+    """Where an empty database is: one of each kind in turn."""
+    if request.param == "sqlite":
+        return tmp_path / "gate.db"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.new_database()

@@ -1,0 +1,102 @@
+"""The tables of the first release.
+
+Until that is made, tables are added here; afterwards, in a revision that follows this one. Which lines are
+missing: python -m gate.migrations.difference
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "blobs",
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=140), nullable=False),
+        sa.Column("stored_as", sa.String(length=140), nullable=False),
+        sa.PrimaryKeyConstraint("repository", "digest"),
+    )
+    op.create_index("blobs_by_digest", "blobs", ["digest"], unique=False)
+    op.create_index("blobs_by_stored_digest", "blobs", ["repository", "stored_as"], unique=False)
+    op.create_table(
+        "decisions",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=140), nullable=False),
+        sa.Column("tag", sa.String(length=128), nullable=True),
+        sa.Column("user", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("verdict", sa.String(length=16), nullable=False),
+        sa.Column("line", sa.Text(), nullable=False),
+        sa.Column("inputs", sa.String(length=140), nullable=False),
+        sa.Column("policy_digest", sa.String(length=140), nullable=False),
+        sa.Column("evidence_digest", sa.String(length=140), nullable=False),
+        sa.Column("databases", sa.Text(), nullable=False),
+        sa.Column("decision", sa.LargeBinary(), nullable=False),
+        sa.Column("evidence", sa.LargeBinary(), nullable=False),
+        sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("decisions_by_digest", "decisions", ["repository", "digest", "at"], unique=False)
+    op.create_index("decisions_by_tag", "decisions", ["repository", "tag", "at"], unique=False)
+    op.create_table(
+        "secrets",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "statements",
+        sa.Column("subject", sa.String(length=140), nullable=False),
+        sa.Column("bundle_digest", sa.String(length=140), nullable=False),
+        sa.Column("predicate_type", sa.Text(), nullable=False),
+        sa.Column("bundle", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "bundle_digest"),
+    )
+    op.create_table(
+        "tags",
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column(
+            "tag",
+            sa.String(length=128).with_variant(sa.String(length=128, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("digest", sa.String(length=140), nullable=False),
+        sa.PrimaryKeyConstraint("repository", "tag"),
+    )
+    op.create_table(
+        "manifests",
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=140), nullable=False),
+        sa.Column("media_type", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("raw", sa.LargeBinary(), nullable=False),
+        sa.Column("subject", sa.String(length=140), nullable=True),
+        sa.Column("decision", sa.String(length=32), nullable=True),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("kept_as", sa.String(length=140), nullable=True),
+        sa.Column("audited", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["decision"],
+            ["decisions.id"],
+        ),
+        sa.PrimaryKeyConstraint("repository", "digest"),
+    )
+    op.create_index("manifests_by_subject", "manifests", ["repository", "subject"], unique=False)
+    op.create_table(
+        "parts",
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column("manifest", sa.String(length=140), nullable=False),
+        sa.Column("blob", sa.String(length=140), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repository", "manifest"], ["manifests.repository", "manifests.digest"], ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("repository", "manifest", "blob"),
+    )
+    op.create_index("parts_by_blob", "parts", ["repository", "blob"], unique=False)
