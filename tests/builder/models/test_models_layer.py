@@ -164,6 +164,16 @@ def test_what_is_not_downloaded_yet_is_pending(root: Path, cache: Cache) -> None
     assert read.with_those_of([]) == Absent(f"{url} will be read once downloaded", pending=True)
 
 
+def test_what_a_download_was_is_known_when_only_its_layer_is_kept(root: Path, cache: Cache, web: str) -> None:
+    model = LockedModel(None, f"{web}/model.gguf", "/models/net.gguf", Digest.of(GGUF).hex, None)
+    layer_of(model, root, cache)
+    read = read_models([model], root, cache)
+    cache.path(Digest.of(GGUF)).unlink()
+    assert read_models([model], root, cache) == read
+    assert read.files[0].format == "gguf"
+    assert not read.missing
+
+
 @pytest.fixture
 def spec(root: Path) -> Path:
     path = root / "mlbuild.yaml"
