@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 class CuttingProxy:
     """`cuts`: after how many bytes to the server each next connection that sends so many is cut.
 
-    `answers`: what each next connection is answered instead of being passed on. `lose`: the next answer that
-    holds these bytes is lost. `sent` counts the bytes that were passed to the server.
+    `answer_cuts`: the same for bytes from the server. `answers`: what each next connection is answered instead
+    of being passed on. `lose`: the next answer that holds these bytes is lost. `sent` counts the bytes that were
+    passed to the server.
     """
 
     port: int = 0
     cuts: list[int] = field(default_factory=list)
+    answer_cuts: list[int] = field(default_factory=list)
     answers: list[bytes] = field(default_factory=list)
     lose: bytes = b""
     sent: int = 0
@@ -89,8 +91,14 @@ def _forward(proxy: CuttingProxy, client: socket.socket, server: socket.socket) 
 
 
 def _answer(proxy: CuttingProxy, server: socket.socket, client: socket.socket) -> None:
+    passed = 0
     with suppress(OSError):
         while data := server.recv(65536):
+            if proxy.answer_cuts and passed + len(data) > proxy.answer_cuts[0]:
+                client.sendall(data[: proxy.answer_cuts.pop(0) - passed])
+                client.shutdown(socket.SHUT_RDWR)
+                return
+            passed += len(data)
             if proxy.lose and proxy.lose in data:
                 proxy.lose = b""
                 client.shutdown(socket.SHUT_RDWR)
