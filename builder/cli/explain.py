@@ -10,7 +10,9 @@ from rich.text import Text
 from compliance.document import nearest
 from compliance.errors import InvalidInput
 from compliance.policy.check import AnyCheck
+from compliance.policy.decision import Effect
 from compliance.policy.difference import reach_words
+from compliance.policy.later_words import later_words
 from compliance.policy.model import Policy, PolicySet, Rule
 from compliance.policy.registry import checks
 from compliance.policy.strictness import Tone, direction_of, flow, values_of
@@ -51,6 +53,7 @@ def facts_of(policies: PolicySet, name: str) -> dict[str, Any]:
         "effect": rule.effect,
         "enforce_from": str(rule.enforce_from) if rule.enforce_from else None,
         "waivable": rule.waivable,
+        "later": {"counts": rule.later.counts, "pullable_days": rule.later.pullable_days},
         "why": rule.why,
         "fix": rule.fix,
         "applies_to": list(subjects(policies, policy)),
@@ -85,6 +88,9 @@ def _rule(policies: PolicySet, policy: Policy, rule: Rule) -> Iterator[Text]:
     yield Text(f"  fix: {rule.fix}")
     yield Text("applies to", style="bold")
     yield from (Text(f"  {one}") for one in subjects(policies, policy))
+    if rule.effect is Effect.DENY:
+        yield Text("later", style="bold")
+        yield Text(f"  {later_words(policy, rule)}")
     yield Text(f"checks {rule.check.name}", style="bold")
     yield from _check_text(rule.check)
     yield Text("with", style="bold")

@@ -31,6 +31,13 @@ class Mode(StrEnum):
     AUDIT = "audit"
 
 
+class Urgency(StrEnum):
+    """What is so urgent that what was admitted with it may no longer be pulled, at once."""
+
+    KNOWN_EXPLOITED = "known-exploited"  # listed as being exploited (CISA's KEV)
+    MALWARE = "malware"  # an advisory of a malicious package (OSV's MAL-...)
+
+
 class Status(StrEnum):
     """What one rule said. `pending` is for rules that only the built image can answer, asked of a lock."""
 
@@ -50,7 +57,8 @@ class Violation:
     package name, a path. `chain` is the requirement path that brought a package. `remedy` is the next
     step for this very violation, more exact than the rule's own where that is possible. `waiver` names
     the waiver file that covers it. `aliases` are other names of `key`; `fixed` is the smallest version of
-    the package that mends a vulnerability.
+    the package that mends a vulnerability. `at_once` is why what was admitted with it has no days left, in
+    a later decision.
     """
 
     culprit: str
@@ -63,11 +71,15 @@ class Violation:
     waiver: str | None = None
     aliases: tuple[str, ...] = ()
     fixed: str | None = None
+    at_once: Urgency | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RuleOutcome:
-    """What one rule of one policy said. `reason` says why a rule was undecided or is pending."""
+    """What one rule of one policy said. `reason` says why a rule was undecided or is pending.
+
+    `pullable_days` is for how many days what was admitted may still be pulled; only later decisions have it.
+    """
 
     policy: str
     rule: str
@@ -78,6 +90,7 @@ class RuleOutcome:
     fix: str
     violations: tuple[Violation, ...] = ()
     reason: str | None = None
+    pullable_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +116,8 @@ class Decision:
 
     `policy_digest` covers the policy files and waivers, `evidence_digest` the evidence. Outcomes stand in
     the order of the policies and their rules, passed ones too. In audit mode the verdict is the one that
-    would have been enforced. `exemptions` are those that excused something.
+    would have been enforced. `exemptions` are those that excused something. A `later` decision is on what
+    was admitted before: by the rules that count then.
     """
 
     verdict: Verdict
@@ -117,6 +131,7 @@ class Decision:
     outcomes: tuple[RuleOutcome, ...]
     mode: Mode = Mode.ENFORCE
     exemptions: tuple[Exemption, ...] = ()
+    later: bool = False
 
     @property
     def lets_in(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from compliance.policy.decision import Effect, Mode
+from compliance.policy.later_words import later_changes, rule_later_changes
 from compliance.policy.model import Policy, PolicySet, Rule, Waiver
 from compliance.policy.strictness import Tone, parameter_changes
 from compliance.policy.wording import count
@@ -62,6 +63,7 @@ def _between(old: Policy, new: Policy) -> Iterator[tuple[Tone, str]]:
     if old.waiver_days != new.waiver_days:
         tone = Tone.LOOSER if new.waiver_days > old.waiver_days else Tone.STRICTER
         yield tone, f"waivers may run {count(new.waiver_days, 'day')}, was {old.waiver_days}"
+    yield from later_changes(old, new)
 
 
 def _more(what: str, old: Iterable[str], new: Iterable[str]) -> Iterator[tuple[Tone, str]]:
@@ -110,6 +112,7 @@ def _between_rules(old: Rule, new: Rule) -> Iterator[tuple[Tone, str]]:
         yield tone, f"{_verb(new)}, {'warned' if old.effect is Effect.WARN else 'denied'} before"
     elif old.enforce_from != new.enforce_from:
         yield _sooner(old.enforce_from, new.enforce_from), f"{_verb(new)}, was {_since(old)}"
+    yield from rule_later_changes(old, new)
     if old.waivable != new.waivable:
         yield ((Tone.LOOSER, "may be waived now") if new.waivable else (Tone.STRICTER, "may no longer be waived"))
     if old.check.name != new.check.name:

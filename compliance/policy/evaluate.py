@@ -12,18 +12,21 @@ from compliance.policy.canonical import digest_of, in_utc
 from compliance.policy.check import Result, Selector
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict, Violation
 from compliance.policy.exemptions import exemptions
+from compliance.policy.later import Terms, terms_for
 from compliance.policy.model import Policy, PolicySet, Rule
 from compliance.policy.vex import excuse
 
 
-def evaluate(policies: PolicySet, evidence: Evidence, at: datetime) -> Decision:
+def evaluate(policies: PolicySet, evidence: Evidence, at: datetime, *, later: bool = False) -> Decision:
     """What `policies` say of `evidence` at the time `at` (taken as UTC when it names no zone).
+
+    `later` is whether it is the evidence of what was admitted before.
 
     Any denied rule refuses. Else any undecided rule that would deny makes it undecidable. A subject that
     no rule is for is refused. Where all policies only audit, the verdict is what would have been enforced.
     """
     moment = in_utc(at)
-    outcomes = judge(policies, evidence, moment)
+    outcomes = judge(policies, evidence, moment, later=later)
     scan = evidence.vulnerabilities
     seen = scan if isinstance(scan, VulnerabilityScan) else VulnerabilityScan((), ())
     return Decision(
@@ -38,6 +41,7 @@ def evaluate(policies: PolicySet, evidence: Evidence, at: datetime) -> Decision:
         outcomes=outcomes,
         mode=policies.mode(evidence.subject),
         exemptions=exemptions(policies, outcomes, evidence.subject, moment),
+        later=later,
     )
 
 
@@ -46,12 +50,17 @@ Results = MutableMapping[str, Result]
 
 
 def judge(
-    policies: PolicySet, evidence: Evidence, at: datetime, *, results: Results | None = None
+    policies: PolicySet,
+    evidence: Evidence,
+    at: datetime,
+    *,
+    results: Results | None = None,
+    later: bool = False,
 ) -> tuple[RuleOutcome, ...]:
     """What every rule that is for the subject says: the outcomes of a decision, without the rest of it.
 
     Where some policies enforce, the rules of those that only audit warn. `results` are taken over instead of
-    running those rules' checks, and those of the others are added to them.
+    running those rules' checks, and those of the others are added to them. `later` is as for `evaluate`.
     """
     moment = in_utc(at)
     subject = evidence.subject
@@ -59,15 +68,18 @@ def judge(
     enforced = {policy.name for policy in policies.enforced(subject)}
     found: Results = {} if results is None else results
     outcomes = []
-    for policy in policies.for_subject(subject):
+    judging = policies.for_subject(subject)
+    terms = terms_for(judging, evidence) if later else None
+    for policy in judging:
         told_only = bool(enforced) and policy.name not in enforced
         for rule in policy.rules:
             if not rule.check.is_about(evidence):
                 continue
             if rule.id not in found:
                 found[rule.id] = _run(rule, evidence, moment)
-            outcome = _outcome(policy, rule, policies, subject, found[rule.id], moment, told_only=told_only)
-            outcomes.append(outcome)
+            outcomes.append(
+                _outcome(policy, rule, policies, subject, found[rule.id], moment, told_only=told_only, terms=terms)
+            )
     return tuple(outcomes) or (_nothing_applies(evidence),)
 
 
@@ -80,8 +92,9 @@ def _outcome(
     at: datetime,
     *,
     told_only: bool,
+    terms: Terms | None,
 ) -> RuleOutcome:
-    effect = Effect.WARN if told_only else rule.effect_at(at)
+    effect = Effect.WARN if told_only else rule.effect_at(at, later=terms is not None)
     reason = _why_milder(policy, rule, told_only=told_only) if effect is not rule.effect else None
     violations: tuple[Violation, ...] = ()
     if isinstance(result, Absent):
@@ -92,7 +105,7 @@ def _outcome(
         if rule.waivable and Selector.VULNERABILITY in rule.check.waived_by:
             violations = excuse(violations, policies.vex, policy.vex, subject, at)
         status = _status(effect, violations)
-    return RuleOutcome(
+    outcome = RuleOutcome(
         policy=policy.name,
         rule=rule.id,
         check=rule.check.name,
@@ -103,10 +116,13 @@ def _outcome(
         violations=violations,
         reason=reason,
     )
+    return outcome if terms is None else terms.on(rule, outcome)
 
 
 def _why_milder(policy: Policy, rule: Rule, *, told_only: bool) -> str:
-    return f"policy {policy.name!r} only audits" if told_only else f"denies from {rule.enforce_from}"
+    if told_only:
+        return f"policy {policy.name!r} only audits"
+    return f"denies from {rule.enforce_from}" if rule.later.counts else "does not count for what is admitted"
 
 
 def _run(rule: Rule, evidence: Evidence, at: datetime) -> Result:

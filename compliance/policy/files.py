@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from compliance.oci.digest import Digest
 from compliance.policy.check import Flag, kebab
-from compliance.policy.decision import Effect, Mode
+from compliance.policy.decision import Effect, Mode, Urgency
 from compliance.policy.model import WAIVER_DAYS
 from compliance.policy.pattern import PackagePattern, is_literal_enough
 from compliance.policy.vex import Justification, VexTrust
@@ -71,6 +71,39 @@ class AppliesTo(_File):
         return self
 
 
+PullableDays = Annotated[int, Field(strict=True, ge=0, le=365)]
+
+
+class LaterTerms(_File):
+    """What images are given that were admitted and no longer comply. The strictest policy for an image counts."""
+
+    pullable_days: PullableDays | None = Field(
+        default=None,
+        description="Days for which they may still be pulled, with a warning; 7 where no policy says anything.",
+    )
+    at_once: tuple[Urgency, ...] = Field(
+        default=tuple(Urgency),
+        description="What leaves no days: known-exploited is in CISA's KEV, malware an advisory MAL-...",
+    )
+
+
+class RuleLaterTerms(_File):
+    """What the rule does to images that were admitted before."""
+
+    pullable_days: PullableDays | None = Field(
+        default=None, description="Days for which they may still be pulled, in place of the policies'."
+    )
+    counts: Flag = Field(
+        default=True, description="false: it only warns of what was admitted before, whatever its effect."
+    )
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> RuleLaterTerms:
+        if not self.counts and self.pullable_days is not None:
+            raise ValueError("pullable-days is for rules that count later")
+        return self
+
+
 class RuleEntry(_File):
     """One rule: a check with its parameters, and what follows when it fails."""
 
@@ -82,6 +115,9 @@ class RuleEntry(_File):
         default=None, description="Until this date (UTC) a deny only warns, so that owners can prepare."
     )
     waivable: Flag = Field(default=True, description="Whether waivers for this rule are allowed.")
+    later: RuleLaterTerms = Field(
+        default=RuleLaterTerms(), description="What it does to images that were admitted and break it later."
+    )
     why: Text = Field(description="Why the rule is there, for the person it stops.")
     fix: Text = Field(description="What that person can do.")
 
@@ -89,6 +125,8 @@ class RuleEntry(_File):
     def _announces_a_denial(self) -> RuleEntry:
         if self.enforce_from is not None and self.effect is not Effect.DENY:
             raise ValueError("enforce-from is for rules with effect deny")
+        if self.later != RuleLaterTerms() and self.effect is not Effect.DENY:
+            raise ValueError("later is for rules with effect deny")
         return self
 
 
@@ -132,6 +170,9 @@ class PolicyFile(_File):
     applies_to: AppliesTo | None = Field(default=None, description="Left out: every image.")
     waivers: WaiverLimits = Field(default=WaiverLimits(), description="Limits for waivers of these rules.")
     vex: VexLimits | None = Field(default=None, description="Left out: no VEX statement counts for these rules.")
+    later: LaterTerms | None = Field(
+        default=None, description="For how long images may be pulled that were admitted and no longer comply."
+    )
     rules: tuple[RuleEntry, ...] = Field(default=(), description="The rules, in the order of reports.")
 
     @model_validator(mode="after")

@@ -21,7 +21,7 @@ from compliance.oci.digest import Digest
 from compliance.policy.canonical import digest_of
 from compliance.policy.check import Parameters, Selector
 from compliance.policy.files import PolicyFile, RuleEntry, WaiverFile
-from compliance.policy.model import Approval, Policy, PolicySet, Reach, Rule, Scope, Waiver
+from compliance.policy.model import Approval, Later, Policy, PolicySet, Reach, Rule, RuleLater, Scope, Waiver
 from compliance.policy.pattern import PackagePattern
 from compliance.policy.registry import checks
 from compliance.policy.threats import Threats, parse_epss, parse_kev
@@ -132,6 +132,7 @@ def parse_policy(document: Document) -> Policy:
         waiver_approvals=file.waivers.approvals,
         waiver_justified=file.waivers.justification,
         vex=VexTrust(file.vex.authors, file.vex.max_days) if file.vex is not None else VexTrust(),
+        later=Later(file.later.pullable_days, file.later.at_once) if file.later is not None else None,
     )
 
 
@@ -148,6 +149,7 @@ def _rule(document: Document, place: int, entry: RuleEntry) -> Rule:
         fix=entry.fix,
         enforce_from=entry.enforce_from,
         waivable=entry.waivable,
+        later=RuleLater(entry.later.pullable_days, entry.later.counts),
     )
 
 

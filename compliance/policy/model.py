@@ -10,13 +10,29 @@ from typing import Final
 from compliance.evidence import Subject
 from compliance.oci.digest import Digest
 from compliance.policy.check import AnyCheck, Parameters
-from compliance.policy.decision import Effect, Mode
+from compliance.policy.decision import Effect, Mode, Urgency
 from compliance.policy.pattern import PackagePattern, matches
 from compliance.policy.threats import NO_THREATS, Threats
 from compliance.policy.vex import NO_VEX, TRUSTS_NOBODY, Justification, VexBook, VexTrust
 
 WAIVER_DAYS: Final = 90
 """The longest a waiver may run where the rule's policy sets no cap of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """What a policy gives images that were admitted and no longer comply: days, and what has none."""
+
+    pullable_days: int | None = None
+    at_once: tuple[Urgency, ...] = tuple(Urgency)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLater:
+    """The same of one rule. One that does not count later only warns then."""
+
+    pullable_days: int | None = None
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +47,15 @@ class Rule:
     fix: str
     enforce_from: date | None = None
     waivable: bool = True
+    later: RuleLater = RuleLater()
 
-    def effect_at(self, at: datetime) -> Effect:
-        """What a violation does at this time: before `enforce_from` (midnight UTC) a deny only warns."""
+    def effect_at(self, at: datetime, *, later: bool = False) -> Effect:
+        """What a violation does at this time: before `enforce_from` (midnight UTC) a deny only warns.
+
+        `later` is whether what is judged was admitted before.
+        """
         announced = self.enforce_from is not None and at.date() < self.enforce_from
-        return Effect.WARN if announced else self.effect
+        return Effect.WARN if announced or (later and not self.later.counts) else self.effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +97,7 @@ class Policy:
     waiver_approvals: int = 0
     waiver_justified: bool = False
     vex: VexTrust = TRUSTS_NOBODY
+    later: Later | None = None
 
     def covers(self, subject: Subject) -> bool:
         return self.reach is None or self.reach.covers(subject)

@@ -27,9 +27,17 @@ _AUDITED: Final = {
 }
 
 
+_LATER: Final = {
+    Verdict.ADMITTED: "COMPLIES",
+    Verdict.REFUSED: "NO LONGER COMPLIES",
+    Verdict.UNDECIDABLE: "COULD NOT DECIDE",
+}
+
+
 def headline_of(decision: Decision) -> str:
-    """The verdict in words, which say so where it blocks nothing."""
-    return (_AUDITED if decision.mode is Mode.AUDIT else HEADLINES)[decision.verdict]
+    """The verdict in words, which say so where it blocks nothing, or is on what was admitted before."""
+    words = _AUDITED if decision.mode is Mode.AUDIT else _LATER if decision.later else HEADLINES
+    return words[decision.verdict]
 
 
 @dataclass(frozen=True, slots=True)
