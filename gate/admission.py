@@ -43,7 +43,7 @@ from gate.errors import Code, Fault
 from gate.examination import Examination, examine_bundle, resolve
 from gate.publication import Publication, Ruling, digests, reaching
 from gate.rulebook import Rulebook, Rules
-from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement
+from gate.schema import Kind, StoredDecision, StoredStatement
 from gate.store import Store
 
 REPEATED_FOR: Final = timedelta(hours=1)
@@ -62,6 +62,7 @@ class Admission:
         rulebook: Rulebook,
         blobs: BlobCache,
         client: Callable[[], RegistryClient],
+        publication: Publication,
         *,
         layers: LayerMemory,
         image_bytes: int,
@@ -74,7 +75,7 @@ class Admission:
         self._layers = layers
         self._image_bytes = image_bytes
         self._now = now
-        self._publication = Publication(store, client, now)
+        self._publication = publication
 
     def problems(self) -> tuple[str, ...]:
         """What keeps the gate from deciding now."""
@@ -112,9 +113,9 @@ class Admission:
         """Step 10. Only after this may anybody read the manifest."""
         self._publication.publish(push, ruling)
 
-    def discard(self, manifest: StoredManifest) -> None:
-        """Let the registry behind the gate forget what was published there; it may keep what it will."""
-        self._publication.discard(manifest)
+    def retract(self, repository: str, digest: Digest) -> bool:
+        """Make a manifest unreadable again, with all its tags; False when it was not readable."""
+        return self._publication.retract(repository, digest)
 
     def audits(self, repository: str) -> bool:
         """Whether nothing is blocked in a repository as the policies are now; no, where they cannot be read."""

@@ -7,7 +7,7 @@ import fcntl
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -26,9 +26,12 @@ from gate.embedded import EmbeddedRegistry
 from gate.errors import Code, Fault
 from gate.judges import Judges
 from gate.own_key import own_signer
+from gate.publication import Publication
 from gate.readable import Readable
+from gate.reconciler import Reconciler
 from gate.routes import base, blobs, decisions, key, manifests, uploads
 from gate.rulebook import Rulebook
+from gate.scratch import own_name, scratch
 from gate.service import Service
 from gate.settings import Settings
 from gate.store import Store
@@ -59,21 +62,34 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     )
     rulebook.check()
     async with AsyncExitStack() as stack:
-        stack.enter_context(_alone_in(data))
+        stack.enter_context(alone_in(data))
+        stack.enter_context(scratch(data))
         store = stack.enter_context(closing(Store(settings.database_url)))
-        upstream = await stack.enter_async_context(await _upstream(settings, stack))
+        upstream = await stack.enter_async_context(await _upstream(settings, store.secret("registry"), stack))
         cache = BlobCache(data / "cache" / "blobs", settings.cache_bytes)
+        intents = store.intents(own_name(data), _now)
+        publication = Publication(store, intents, upstream.client, _now)
+        reconciler = Reconciler(
+            store,
+            intents,
+            publication,
+            upstream.client,
+            _now,
+            uploads_kept=timedelta(seconds=settings.uploads_kept),
+        )
         admission = Admission(
             store,
             rulebook,
             cache,
             upstream.client,
+            publication,
             layers=LayerMemory(data / "cache" / "trivy"),
             image_bytes=settings.image_bytes,
             now=_now,
         )
         summaries = Summaries(admission, store, upstream.client, own_signer(data), gate=settings.public_url)
         stack.enter_context(summaries.catching_up())
+        stack.enter_context(reconciler.repairing(settings.reconcile))
         judges = stack.enter_context(
             closing(
                 Judges(admission.judge, summaries.publish, threads=settings.judges, patience=settings.patience)
@@ -90,14 +106,15 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             admission=admission,
             judges=judges,
             uploads=Uploads(store.secret("uploads")),
+            intents=intents,
             readable=Readable(store),
             blobs=cache,
         )
 
 
-async def _upstream(settings: Settings, stack: AsyncExitStack) -> Upstream:
+async def _upstream(settings: Settings, secret: bytes, stack: AsyncExitStack) -> Upstream:
     if settings.upstream is None:
-        registry = await stack.enter_async_context(EmbeddedRegistry(settings.data / "registry"))
+        registry = await stack.enter_async_context(EmbeddedRegistry(settings.data / "registry", secret))
         return Upstream(registry.url, registry.credentials)
     credentials = None
     if settings.upstream_user is not None and settings.upstream_password is not None:
@@ -106,7 +123,7 @@ async def _upstream(settings: Settings, stack: AsyncExitStack) -> Upstream:
 
 
 @contextmanager
-def _alone_in(data: Path) -> Iterator[None]:
+def alone_in(data: Path) -> Iterator[None]:
     """Two gates on one data directory would judge with each other's half-read blobs."""
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)

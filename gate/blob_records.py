@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import exists, select
+from sqlalchemy import delete, exists, select
 
 from compliance.oci.digest import Digest
 from gate.database import Changes, Database
+from gate.intents import StoredIntent
 from gate.schema import StoredBlob, StoredManifest, StoredPart
 
 
@@ -31,9 +32,11 @@ class BlobRecords:
         self._database = database
         self._changes = changes
 
-    def keep(self, repository: str, digest: Digest, stored_as: Digest) -> None:
-        """Remember that a blob is in a repository."""
+    def keep(self, repository: str, digest: Digest, stored_as: Digest, *, upload: str | None = None) -> None:
+        """Remember that a blob is in a repository, by which the upload of this id has ended."""
         with self._changes.of(repository), self._database.writing() as session:
+            if upload is not None:
+                session.execute(delete(StoredIntent).where(StoredIntent.id == upload))
             session.merge(StoredBlob(repository=repository, digest=digest, stored_as=stored_as))
 
     def stored_as(

@@ -31,10 +31,14 @@ log = logging.getLogger(__name__)
 
 
 class EmbeddedRegistry:
-    """A `docker-registry` process on `directory`. Use it in an `async with`; it ends with the block."""
+    """A `docker-registry` process on `directory`. Use it in an `async with`; it ends with the block.
 
-    def __init__(self, directory: Path) -> None:
+    `secret` seals its uploads: with the same one, those under way outlive a restart.
+    """
+
+    def __init__(self, directory: Path, secret: bytes) -> None:
         self._directory = directory
+        self._secret = secret
         self._port = _free_port()
         self.credentials = Credentials("gate", secrets.token_urlsafe(32))
         self._process: Process | None = None
@@ -91,7 +95,7 @@ class EmbeddedRegistry:
                         "cache": {"blobdescriptor": "inmemory"},
                         "delete": {"enabled": True},
                     },
-                    "http": {"addr": f"127.0.0.1:{self._port}", "secret": secrets.token_hex(32)},
+                    "http": {"addr": f"127.0.0.1:{self._port}", "secret": self._secret.hex()},
                     "auth": {"htpasswd": {"realm": "gate", "path": str(passwords)}},
                 },
                 indent=2,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from compliance.errors import ComplianceError
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import Descriptor, Index
 from compliance.oci.registry import RegistryClient, RegistryError
 from compliance.policy.decision import Verdict
-from gate.arrival import Push
+from gate.arrival import Push, receive
 from gate.errors import malformed, upstream_down
+from gate.intents import Intents, Work
 from gate.keeping import keep
 from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement
 from gate.store import Store
@@ -34,8 +36,11 @@ class Ruling:
 class Publication:
     """Publishes, and takes back. All methods block; they may be called from several threads."""
 
-    def __init__(self, store: Store, client: Callable[[], RegistryClient], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, intents: Intents, client: Callable[[], RegistryClient], now: Callable[[], datetime]
+    ) -> None:
         self._store = store
+        self._intents = intents
         self._client = client
         self._now = now
         self._turns = Turns()
@@ -45,20 +50,54 @@ class Publication:
         if ruling.kind is None:
             raise ValueError("what was refused is not published")
         # In turns, so that of two pushes to one tag the same one is last here and in the registry.
-        with self._turns.of(push.repository):
+        with self.turn(push.repository):
             self._publish(push, ruling, ruling.kind)
         name = f"{push.repository}@{push.digest}"
         log.info("%s %s published%s", ruling.kind, name, f" as {push.tag}" if push.tag else "")
 
-    def discard(self, manifest: StoredManifest) -> None:
-        """Let the registry behind the gate forget what was published there; it may keep what it will."""
-        if manifest.kept_as is not None:
-            with reaching(self._client) as client:
-                client.delete_manifest(manifest.repository, manifest.kept_as)
+    def retract(self, repository: str, digest: Digest) -> bool:
+        """Make a manifest unreadable, and let the registry behind the gate forget it, which may keep what it will.
+
+        False when it was not readable.
+        """
+        with self.turn(repository), self._intents.work() as work:
+            found = self._store.manifest(repository, digest)
+            if found is not None and found.kept_as is not None:
+                work.begin(repository, found.kept_as)
+            if self._store.unpublish(repository, digest) is None:
+                work.end()
+                return False
+            try:
+                self._forget(repository, None if found is None else found.kept_as)
+            except ComplianceError as error:
+                log.warning("the registry keeps the deleted %s of %s for now: %s", digest, repository, error)
+            else:
+                work.end()
+            return True
+
+    def turn(self, repository: str) -> AbstractContextManager[None]:
+        """Keep everybody else of this process from changing what is published in a repository."""
+        return self._turns.of(repository)
+
+    def restore(self, manifest: StoredManifest, client: RegistryClient) -> None:
+        """Put a readable manifest into the registry behind the gate once more, where it got lost."""
+        push = receive(manifest.repository, manifest.digest, "", manifest.raw, manifest.media_type)
+        with self._intents.work() as work:
+            keep(push, client, self._stored(push), work)
+            work.end()
+
+    def _forget(self, repository: str, kept_as: Digest | None) -> None:
+        if kept_as is not None:
+            with self._client() as client:
+                client.delete_manifest(repository, kept_as)
 
     def _publish(self, push: Push, ruling: Ruling, kind: Kind) -> None:
+        with self._intents.work() as work:
+            self._publish_as(push, ruling, kind, work)
+
+    def _publish_as(self, push: Push, ruling: Ruling, kind: Kind, work: Work) -> None:
         with reaching(self._client) as client:
-            kept_as = keep(push, client, self._stored(push))
+            kept_as = keep(push, client, self._stored(push), work)
         subject = push.document.subject
         manifest = StoredManifest(
             repository=push.repository,
@@ -72,7 +111,8 @@ class Publication:
             kept_as=kept_as,
             audited=self._is_audited(push, ruling.decision),
         )
-        self._store.publish(manifest, digests(push.blobs), push.tag, ruling.statements)
+        fulfils = (self._intents.gate, work.ids)
+        self._store.publish(manifest, digests(push.blobs), push.tag, ruling.statements, fulfils=fulfils)
 
     def _is_audited(self, push: Push, decision: StoredDecision | None) -> bool:
         """Whether it, or anything it names, would have been refused if anything were where it is."""

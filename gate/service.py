@@ -15,6 +15,7 @@ from gate.admission import Admission
 from gate.auth import Authentication, User
 from gate.blob_cache import BlobCache
 from gate.errors import Code, Fault
+from gate.intents import Intents
 from gate.judges import Judges
 from gate.readable import Readable
 from gate.settings import Settings
@@ -35,6 +36,7 @@ class Service:
     admission: Admission
     judges: Judges
     uploads: Uploads
+    intents: Intents
     readable: Readable
     blobs: BlobCache
 

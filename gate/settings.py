@@ -61,6 +61,12 @@ class Settings(BaseSettings):
         default=32 << 30, gt=0, description="Most bytes that the layers of an image may unpack to."
     )
     judges: int = Field(default=2, ge=1, le=32, description="Images judged at once.")
+    reconcile: float = Field(
+        default=300, gt=0, description="Seconds between two looks for what a crash or a failure left half done."
+    )
+    uploads_kept: float = Field(
+        default=86400, gt=0, description="Seconds an upload may be left unfinished before it is given up."
+    )
     patience: float = Field(default=540, gt=0, description="Seconds a client is kept waiting for a verdict.")
 
     @field_validator("upstream", "public_url")

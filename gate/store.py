@@ -7,7 +7,8 @@ from the one transaction that also points its tag. A gate that is killed between
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from compliance.oci.digest import Digest
 from compliance.policy.decision import Mode, Verdict
 from gate.blob_records import BlobRecords
 from gate.database import Changes, Database
+from gate.intents import Intents, fulfil
 from gate.schema import (
     Kind,
     StoredBlob,
@@ -42,6 +44,10 @@ class Store:
 
     def close(self) -> None:
         self._database.close()
+
+    def intents(self, gate: str, now: Callable[[], datetime]) -> Intents:
+        """What the gate of this name is about to do in the registry."""
+        return Intents(self._database, gate, now)
 
     def changes(self, repository: str) -> int:
         """How often this process has changed what may be read of a repository."""
@@ -72,12 +78,16 @@ class Store:
         blobs: Iterable[Digest],
         tag: str | None,
         statements: Iterable[StoredStatement] = (),
+        *,
+        fulfils: tuple[str, Collection[str]] = ("", ()),
     ) -> None:
         """Make a manifest readable, with its blobs, and point `tag` at it. All of it or nothing.
 
-        `statements` are what the manifest says, where it is evidence.
+        `statements` are what the manifest says, where it is evidence. `fulfils` is a gate and its intents, all of
+        which must still be there.
         """
         with self._changes.of(manifest.repository), self._database.writing() as session:
+            fulfil(session, *fulfils)
             session.merge(manifest)
             session.flush()
             for blob in set(blobs):
@@ -113,6 +123,14 @@ class Store:
                 return session.get(StoredManifest, (repository, Digest(target)))
             tag = session.get(StoredTag, (repository, target))
             return None if tag is None else session.get(StoredManifest, (repository, tag.digest))
+
+    def kept_by(self, repository: str, kept_as: Digest) -> StoredManifest | None:
+        """The readable manifest for whose sake the registry behind the gate has one of this digest."""
+        query = select(StoredManifest).where(
+            StoredManifest.repository == repository, StoredManifest.kept_as == kept_as
+        )
+        with self._database.reading() as session:
+            return session.scalars(query).first()
 
     def kept(self, repository: str, digests: Iterable[Digest], *, audited: bool) -> Mapping[Digest, Digest | None]:
         """Those of the manifests that may be read, and what the registry behind the gate has in their place.

@@ -141,12 +141,14 @@ class RegistryClient:
         raw: bytes,
         media_type: str,
         *,
+        refer: bool = True,
         pause: Callable[[float], object] = time.sleep,
     ) -> Digest:
         """Store a manifest under a tag or its digest; returns the digest.
 
         Where the registry does not say that it indexes referrers (`OCI-Subject`), the manifest is also added
-        to its subject's fallback tag (distribution specification, "Referrers Tag Schema").
+        to its subject's fallback tag (distribution specification, "Referrers Tag Schema"), unless `refer` says
+        that nobody looks for it there.
         """
         failures = 0
         while True:
@@ -159,7 +161,7 @@ class RegistryClient:
                     raise
                 pause(self._retries.wait(failures))
         document = parse_manifest(raw, media_type)
-        if document.subject is not None and not indexed:
+        if refer and document.subject is not None and not indexed:
             self._add_to_fallback(repository, document.subject.digest, as_referrer_entry(raw, document))
         return Digest.of(raw)
 
@@ -169,6 +171,12 @@ class RegistryClient:
         scope = _scope(repository, "delete")
         with self._transport.send("DELETE", path, scope, accept=(202, 404, 405)) as response:
             return response.status_code == httpx.codes.ACCEPTED
+
+    def cancel_upload(self, repository: str, location: str) -> bool:
+        """Give up the upload that the registry goes on with at `location`; False when there is none any more."""
+        scope = _scope(repository, "pull,push")
+        with self._transport.send("DELETE", location, scope, accept=(202, 204, 400, 404, 416)) as response:
+            return response.status_code in {202, 204, 416}
 
     def referrers(
         self, repository: str, digest: Digest, artifact_type: str | None = None

@@ -99,13 +99,7 @@ async def delete_manifest(
     if not isinstance(target, Digest):
         found = await asyncio.to_thread(service.store.untag, repository, target)
     else:
-        manifest = await asyncio.to_thread(service.store.unpublish, repository, target)
-        found = manifest is not None
-        if manifest is not None:
-            try:
-                await asyncio.to_thread(service.admission.discard, manifest)
-            except Fault as fault:
-                log.warning("the registry keeps the deleted %s of %s: %s", target, repository, fault)
+        found = await asyncio.to_thread(service.admission.retract, repository, target)
     if not found:
         raise Fault(404, Code.MANIFEST_UNKNOWN, f"nothing admitted is called {target} in {repository}")
     log.info("%s of %s deleted by %s", target, repository, user.name)

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -94,6 +95,7 @@ async def cancel_upload(
     async with _step(service, "DELETE", upload) as answer:
         if answer.status != 204:
             raise await refusal(answer, unknown_upload())
+    await asyncio.to_thread(service.intents.end, upload.id)
     service.uploads.ended(upload)
     return Response(status_code=204, headers=VERSION)
 
@@ -103,7 +105,10 @@ async def _begin(service: Service, user: str, repository: str) -> tuple[Upload, 
     async with service.upstream.request("POST", path, scope=_scope(repository)) as answer:
         if answer.status != 202:
             raise await refusal(answer, None)
-        return _moved(service, service.uploads.begin(user, repository, location_of(answer)), answer)
+        location = location_of(answer)
+        upload = service.uploads.begin(user, repository, location)
+        await asyncio.to_thread(service.intents.upload, upload.id, repository, location)
+        return _moved(service, upload, answer)
 
 
 async def _mount(service: Service, repository: str, source: str | None, digest: Digest) -> bool:
@@ -142,7 +147,8 @@ async def _finish(service: Service, request: Request, upload: Upload, digest: Di
         if answer.status != 201:
             raise await refusal(answer, unknown_upload())
         stored_as = _stored_as(answer, digest)
-    await asyncio.to_thread(service.store.blobs.keep, upload.repository, digest, stored_as)
+    keep = partial(service.store.blobs.keep, upload=upload.id)
+    await asyncio.to_thread(keep, upload.repository, digest, stored_as)
     service.uploads.ended(upload)
     return _created(upload.repository, digest)
 

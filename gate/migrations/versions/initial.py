@@ -45,6 +45,18 @@ def upgrade() -> None:
     op.create_index("decisions_by_digest", "decisions", ["repository", "digest", "at"], unique=False)
     op.create_index("decisions_by_tag", "decisions", ["repository", "tag", "at"], unique=False)
     op.create_table(
+        "intents",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("gate", sa.String(length=32), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column("manifest", sa.String(length=140), nullable=True),
+        sa.Column("tag", sa.String(length=128), nullable=True),
+        sa.Column("upload", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("intents_by_age", "intents", ["at"], unique=False)
+    op.create_table(
         "secrets",
         sa.Column("name", sa.String(length=32), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),

@@ -1,0 +1,178 @@
+"""Brings the registry behind the gate in line with the database, where a crash left them apart.
+
+What was being done is known from the intents (`gate.intents`). What readers see is decided by the database alone,
+so that wins: what is readable and missing in the registry is put there again, what was never published or is
+deleted is taken out of it, a tag points where it does for readers, and an upload nobody goes on with is given up.
+
+This gate's own intents are settled as soon as nobody in this process is at them. What another gate is at is left
+alone for as long as it may still be at it; it cannot finish what was settled in its place.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from compliance.errors import ComplianceError
+from compliance.oci.digest import Digest
+from compliance.oci.registry import RegistryClient, RegistryError
+from gate.intents import Intents, StoredIntent
+from gate.publication import Publication
+from gate.store import Store
+
+OTHERS: Final = timedelta(minutes=30)
+"""How long another gate may be at something: far longer than a registry is waited for."""
+
+RETRY_SECONDS: Final = 10.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One thing that was put right, or would be. `failed` says why it could not be, and is tried again."""
+
+    repository: str
+    what: str
+    failed: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.repository}: {self.what}" + (f": not yet: {self.failed}" if self.failed else "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    what: str
+    act: Callable[[], object]
+
+
+class Reconciler:
+    """All methods block. `uploads_kept` is how long an upload may be left unfinished."""
+
+    def __init__(
+        self,
+        store: Store,
+        intents: Intents,
+        publication: Publication,
+        client: Callable[[], RegistryClient],
+        now: Callable[[], datetime],
+        *,
+        uploads_kept: timedelta,
+    ) -> None:
+        self._store = store
+        self._intents = intents
+        self._publication = publication
+        self._client = client
+        self._now = now
+        self._uploads_kept = uploads_kept
+        self._ending = threading.Event()
+
+    def run(self, *, dry: bool = False) -> tuple[Repair, ...]:
+        """Settle what is left over; `dry` only tells what would be done. Raises Unavailable without a database."""
+        repairs: list[Repair] = []
+        with self._client() as client:
+            for intent in self._intents.all():
+                if self._ending.is_set():
+                    break
+                if self._is_left_over(intent):
+                    repairs += self._settle(client, intent, dry=dry)
+        return tuple(repairs)
+
+    @contextmanager
+    def repairing(self, every: float) -> Iterator[None]:
+        """Settle what is left over now, and again every so many seconds, for as long as the block lasts."""
+        thread = threading.Thread(target=self._repair, args=(every,), name="reconciler")
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ending.set()
+            thread.join()
+
+    def _repair(self, every: float) -> None:
+        while not self._ending.is_set():
+            try:
+                well = all(repair.failed is None for repair in self.run())
+            except ComplianceError as error:
+                log.warning("cannot look for what was left half done: %s", error)
+                well = False
+            self._ending.wait(every if well else min(every, RETRY_SECONDS))
+
+    def _is_left_over(self, intent: StoredIntent) -> bool:
+        # A clock that was put back makes an age negative, which is as telling.
+        age = abs(self._now() - intent.at)
+        if intent.upload is not None:
+            return age >= self._uploads_kept
+        if intent.gate == self._intents.gate:
+            return not self._intents.is_under_way(intent)
+        return age >= OTHERS
+
+    def _settle(self, client: RegistryClient, intent: StoredIntent, *, dry: bool) -> Iterator[Repair]:
+        with self._publication.turn(intent.repository):
+            if not dry and not self._intents.claim(intent):
+                return  # it came to its end meanwhile, or somebody else settles it
+            what = "finish what was begun"
+            try:
+                for step in self._steps(client, intent):
+                    what = step.what
+                    if not dry:
+                        step.act()
+                        log.warning("%s: %s: done, since it was left half done", intent.repository, what)
+                    yield Repair(intent.repository, what)
+                if not dry:
+                    self._intents.end(intent.id)
+            except ComplianceError as error:
+                log.warning("%s: %s: not yet: %s", intent.repository, what, error)
+                yield Repair(intent.repository, what, error.message)
+
+    def _steps(self, client: RegistryClient, intent: StoredIntent) -> Iterator[_Step]:
+        """What is to be done; each is looked for when those before are done."""
+        repository = intent.repository
+        if intent.upload is not None:
+            location = intent.upload
+            yield _Step(
+                "give up an upload that nobody went on with", lambda: client.cancel_upload(repository, location)
+            )
+        if intent.manifest is not None:
+            yield from self._manifest_steps(client, repository, intent.manifest)
+        if intent.tag is not None:
+            yield from self._tag_steps(client, repository, intent.tag)
+
+    def _manifest_steps(self, client: RegistryClient, repository: str, digest: Digest) -> Iterator[_Step]:
+        published = self._store.kept_by(repository, digest)
+        there = client.has_manifest(repository, digest)
+        if published is not None and not there:
+            yield _Step(
+                f"put {published.digest} into the registry again",
+                lambda: self._publication.restore(published, client),
+            )
+        if published is None and there:
+            yield _Step(
+                f"take {digest}, which nobody may read, out of the registry",
+                lambda: client.delete_manifest(repository, digest),
+            )
+
+    def _tag_steps(self, client: RegistryClient, repository: str, tag: str) -> Iterator[_Step]:
+        published = self._store.manifest(repository, tag)
+        if published is None or published.kept_as != published.digest:
+            return  # readers see no such tag, or the registry cannot have it
+        if _behind(client, repository, tag) != published.digest:
+            yield _Step(
+                f"point {tag} in the registry at {published.digest} again",
+                lambda: client.put_manifest(repository, tag, published.raw, published.media_type, refer=False),
+            )
+
+
+def _behind(client: RegistryClient, repository: str, tag: str) -> Digest | None:
+    """What a tag points at in the registry."""
+    try:
+        return client.get_manifest(repository, tag).digest
+    except RegistryError as error:
+        if error.status == 404:
+            return None
+        raise
