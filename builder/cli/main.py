@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli import advisories, base, cache, compare, db, fix, image, key, plan, policy, smoke, verify
+from builder.cli import advisories, base, cache, compare, db, fix, image, key, plan, policy, smoke, verify, why
 from builder.cli import project as project_commands
 from builder.cli.context import Session, failing_well
 
@@ -61,6 +61,7 @@ for command in (
     *plan.COMMANDS,
     *compare.COMMANDS,
     *verify.COMMANDS,
+    *why.COMMANDS,
     *smoke.COMMANDS,
     fix.command,
     base.group,

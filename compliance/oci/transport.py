@@ -29,7 +29,7 @@ class RegistryError(ComplianceError):
     """The registry answered with an error.
 
     `status` is HTTP's, `code` the distribution specification's word for it, `reason` the registry's own text.
-    `retry_after` is how many seconds it asks to be left alone, where it does.
+    `retry_after` is how many seconds it asks to be left alone, where it does; `headers` is all it said besides.
     """
 
     def __init__(
@@ -41,12 +41,14 @@ class RegistryError(ComplianceError):
         asked: str = "",
         remedy: str | None = None,
         retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{asked}: {reason}" if asked else reason, remedy=remedy)
         self.status = status
         self.code = code
         self.reason = reason
         self.retry_after = retry_after
+        self.headers = httpx.Headers(headers)
 
 
 class _Problem(BaseModel):
@@ -161,7 +163,15 @@ class Transport:
         remedy = f"Log in first: docker login {self.registry}" if status == httpx.codes.UNAUTHORIZED else None
         seconds = response.headers.get("Retry-After", "")
         retry_after = float(seconds) if seconds.isdecimal() else None  # else it is a date, of another clock
-        return RegistryError(status, first.code, reason, asked=asked, remedy=remedy, retry_after=retry_after)
+        return RegistryError(
+            status,
+            first.code,
+            reason,
+            asked=asked,
+            remedy=remedy,
+            retry_after=retry_after,
+            headers=response.headers,
+        )
 
 
 _CODES: Final = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NOT_FOUND", 405: "UNSUPPORTED", 429: "TOOMANYREQUESTS"}

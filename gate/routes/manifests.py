@@ -150,7 +150,8 @@ async def list_referrers(
 
 def _refused(service: Service, request: Request, decision: StoredDecision) -> Fault:
     report = report_url(service, request, decision.id)
-    return Fault(403, Code.DENIED, f"{decision.line.rstrip('.')}. Report: {report}")
+    message = f"{decision.line.rstrip('.')}. Report: {report}"
+    return Fault(403, Code.DENIED, message, headers={"Mlgate-Decision": report})
 
 
 async def _body(request: Request) -> bytes:
