@@ -68,7 +68,8 @@ class Mlbuild(Contender):
         shutil.rmtree(self.project / ".mlbuild", ignore_errors=True)
         layers = self.root / "cache" / "layers"
         kept = self.root / "base-layer"
-        for notes in (layers, self.root / "cache" / "trees", self.root / "cache" / "elf"):
+        records = self.root / "cache" / "records"
+        for notes in (layers, records / "trees", records / "elf"):
             shutil.rmtree(notes, ignore_errors=True)
         shutil.copytree(kept, layers)
 

@@ -42,7 +42,7 @@ def privileged_files(image: BuiltImage, base: BaseDefinition, cache: Cache) -> t
         if diff_id in plain:
             continue
         path = made.get(diff_id) or cache.path(blob.digest)
-        for one in _privileged_in(diff_id, path, cache.directory("privileged")):
+        for one in _privileged_in(diff_id, path, cache.records("privileged")):
             origin = _origin(diff_id, one.path, base)
             found[one.path] = PrivilegedFile(one.path, one.privileges, origin, one.owner, one.group, diff_id)
     return tuple(found[path] for path in sorted(found))
@@ -51,6 +51,7 @@ def privileged_files(image: BuiltImage, base: BaseDefinition, cache: Cache) -> t
 def _privileged_in(diff_id: Digest, blob: Path, known: Path) -> tuple[FoundPrivilege, ...]:
     kept = known / f"{diff_id.hex}.json"
     try:
+        os.utime(kept)
         return _KNOWN.validate_json(kept.read_bytes())
     except (FileNotFoundError, ValidationError):
         with open_layer(blob, name=f"layer {diff_id}") as stream:

@@ -104,7 +104,7 @@ def lock_project(
             Uv.find(environment),
             question,
             inputs,
-            lambda some: read_metadata(some, cache.directory("metadata"), environment, progress, workers),
+            lambda some: read_metadata(some, cache.records("metadata"), environment, progress, workers),
             opening(one, cache, progress, workers=workers, allowed=sdists),
             progress,
         )

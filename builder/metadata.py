@@ -103,6 +103,7 @@ def index_client(environment: Mapping[str, str]) -> httpx.Client:
 def _cached(wheel: ResolvedWheel, directory: Path, client: httpx.Client) -> _Kept:
     path = directory / f"{wheel.sha256}.json"
     try:
+        os.utime(path)  # it is in use
         return _Kept.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         kept = _fetched(wheel, client)

@@ -4,7 +4,8 @@
     blobs/sha256/ab/ab12….seen   its size and modification time when it was last hashed; its own
                                  modification time is when the file was last asked for
     layers/KEY.json              the layer that a set of inputs gives: descriptor, diffID, tar size
-    known/                       digests of large files outside the cache, by path, size and times
+    records/KIND/NAME.json       what was found out and need not be again, such as what a wheel's objects ask for;
+                                 its modification time is when it was last asked for
     new/                         files being written
     sessions/                    a locked file for each process that uses the cache
     NAME/                        whatever `directory(NAME)` is asked for
@@ -14,6 +15,8 @@ right. When it is asked for again its size and modification time are compared wi
 when they differ (the cache was copied, the file was touched or altered) it is hashed again. So altered
 content is found unless size and time were forged with it; registries and the image's own digests still
 hold then. Files are not synced to disk: after a power cut a blob may be short, which its size tells.
+
+What a record tells of may be gone by then: a build needs the layer of a wheel, not the wheel.
 
 Several builds may use one cache, and any may be killed at any moment: a file appears whole under its
 name by a rename, in place of an equal one. Only `prune` deletes, and never a file that was asked for

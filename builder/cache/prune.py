@@ -12,22 +12,27 @@ from typing import Final
 
 from builder.cache.records import LayerRecord, read_record
 from builder.cache.store import Cache
-from builder.cache.usage import Blob, blobs, last_use, measure
+from builder.cache.usage import Item, Kind, items, last_use, measure
 
 _ABANDONED: Final = timedelta(days=1)
+
+FORGOTTEN: Final = timedelta(days=90)
+"""After how long unused a record goes, whatever the limits: there are many of them, and they are small."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
     """What was removed, or would be: files and bytes. `size` is the cache's afterwards, in bytes.
 
-    `in_use` is how many bytes would have gone too, had no running build asked for them.
+    `in_use` is how many bytes would have gone too, had no running build asked for them; `records` is how many
+    of the files were records.
     """
 
     files: int
     bytes: int
     size: int
     in_use: int
+    records: int = 0
 
 
 def prune(
@@ -39,37 +44,45 @@ def prune(
 ) -> Pruned:
     """Remove what was not asked for during `older_than`, then the longest unused until `max_size` bytes hold.
 
-    Downloads and layers go; what a running build has asked for since it began stays, whatever the limits.
-    Abandoned parts of downloads and records of layers that are gone are removed as well. Databases and
-    other tools' directories count, and stay.
+    Downloads, layers and records go; records that nobody asked for during FORGOTTEN go in any case. What a
+    running build has asked for since it began stays, whatever the limits. Abandoned parts of downloads and
+    records of layers that are gone are removed as well. Databases and other tools' directories count, and stay.
     """
     oldest_session = cache.sessions.oldest()
     size = measure(cache).total
     parts = _abandoned(cache, dry_run=dry_run)
-    removed, in_use = list(parts), 0
+    removed, in_use, records = list(parts), 0, 0
     size -= sum(parts)
-    deadline = 0 if older_than is None else time.time_ns() - int(older_than.total_seconds() * 1e9)
-    for blob in sorted(blobs(cache), key=lambda blob: blob.used):
-        if not (blob.used < deadline or (max_size is not None and size > max_size)):
+    deadline = 0 if older_than is None else _before(older_than)
+    forgotten = _before(FORGOTTEN)
+    for item in sorted(items(cache), key=lambda item: item.used):
+        too_old = item.used < deadline or (item.kind is Kind.RECORDS and item.used < forgotten)
+        if not too_old and (max_size is None or size <= max_size):
             continue
-        if blob.used >= oldest_session or not (dry_run or _remove(cache, blob, oldest_session)):
-            in_use += blob.size
+        if item.used >= oldest_session or not (dry_run or _remove(cache, item, oldest_session)):
+            in_use += item.size
             continue
-        removed.append(blob.size)
-        size -= blob.size
+        removed.append(item.size)
+        records += item.kind is Kind.RECORDS
+        size -= item.size
     if not dry_run:
         _forget_layers(cache)
-    return Pruned(len(removed), sum(removed), size, in_use)
+    return Pruned(len(removed), sum(removed), size, in_use, records)
 
 
-def _remove(cache: Cache, blob: Blob, oldest_session: int) -> bool:
-    """Remove a blob, unless somebody has asked for it in the meantime."""
+def _before(span: timedelta) -> int:
+    """The moment this long ago, in nanoseconds since the epoch."""
+    return time.time_ns() - int(span.total_seconds() * 1e9)
+
+
+def _remove(cache: Cache, item: Item, oldest_session: int) -> bool:
+    """Remove a blob or record, unless somebody has asked for it in the meantime."""
     with cache.sessions.guarded(alone=True):
-        used = last_use(blob.path)
+        used = last_use(item.path)
         if used is not None and used >= oldest_session:
             return False
-        blob.path.unlink(missing_ok=True)
-        blob.path.with_suffix(".seen").unlink(missing_ok=True)
+        item.path.unlink(missing_ok=True)
+        item.path.with_suffix(".seen").unlink(missing_ok=True)
     return True
 
 

@@ -19,6 +19,10 @@ from builder.errors import BuilderError
 from builder.layers.tar import CHUNK, WrittenLayer
 from compliance.oci.digest import Digest
 
+RECORDS: Final = "records"
+"""The directory of small records, by kind."""
+
+_KNOWN: Final = "files"
 _LEFTOVER_SECONDS: Final = 24 * 60 * 60
 _REMEMBERED_SIZE: Final = 1 << 20
 _CLOCK_TICK: Final = 2.0
@@ -31,7 +35,6 @@ class Cache:
         self.root = root.absolute()
         self._blobs = self.directory("blobs") / "sha256"
         self._layers = self.directory("layers")
-        self._known = self.directory("known")
         self._new = self.directory("new")
         sessions = self.directory("sessions")
         with storing(sessions):
@@ -44,6 +47,10 @@ class Cache:
         with storing(path):
             path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def records(self, kind: str) -> Path:
+        """The directory of what is remembered under `kind`, as JSON files. Using one touches it; see `prune`."""
+        return self.directory(f"{RECORDS}/{kind}")
 
     def get(self, digest: Digest) -> Path | None:
         """The file with this digest, or None. It costs a few system calls unless the file looks altered.
@@ -108,16 +115,16 @@ class Cache:
         """
         state = file.stat()
         identity = [state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns]
-        note = self._known / f"{Digest.of(os.fsencode(file.absolute())).hex}.json"
+        name = Digest.of(os.fsencode(file.absolute())).hex
         if state.st_size >= _REMEMBERED_SIZE:
-            known = read_record(note, Known)
+            known = self.recall(_KNOWN, name, Known)
             if known is not None and known.identity == identity:
                 return known.digest
         started = time.time()
         with file.open("rb") as stream:
             digest = Digest.of_chunks(iter(lambda: stream.read(CHUNK), b""))
         if state.st_size >= _REMEMBERED_SIZE and state.st_ctime < started - _CLOCK_TICK:
-            self._write(note, Known(identity=identity, digest=digest))
+            self.remember(_KNOWN, name, Known(identity=identity, digest=digest))
         return digest
 
     def layer(self, recipe: Recipe) -> StoredLayer | None:
@@ -142,12 +149,18 @@ class Cache:
         return StoredLayer(written.descriptor, written.diff_id, written.tar_size, path)
 
     def recall(self, kind: str, name: str, model: type[ModelT]) -> ModelT | None:
-        """What was remembered under this name, or None when nothing is that can be read."""
-        return read_record(self.root / kind / f"{name}.json", model)
+        """What was remembered under this name, or None when nothing is that can be read.
+
+        What was recalled is kept at least until the session of this object ends.
+        """
+        path = self.root / RECORDS / kind / f"{name}.json"
+        with self.sessions.guarded(), suppress(FileNotFoundError):
+            os.utime(path)
+        return read_record(path, model)
 
     def remember(self, kind: str, name: str, record: BaseModel) -> None:
         """Keep a small record, such as what was found in a file of this digest, under `kind`/`name`.json."""
-        self._write(self.directory(kind) / f"{name}.json", record)
+        self._write(self.records(kind) / f"{name}.json", record)
 
     def path(self, digest: Digest) -> Path:
         """Where the file with this digest is, or would be."""

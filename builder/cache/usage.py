@@ -9,17 +9,21 @@ from enum import StrEnum
 from pathlib import Path
 
 from builder.cache.records import LayerRecord, read_record
-from builder.cache.store import Cache
+from builder.cache.store import RECORDS, Cache
 
 
 class Kind(StrEnum):
     LAYERS = "layers"
     DOWNLOADS = "downloads"
+    RECORDS = "records"
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
-    """A blob of the cache. `used` is when it was last asked for, in nanoseconds since the epoch."""
+class Item:
+    """A file of the cache that can be had or made again.
+
+    `used` is when it was last asked for, in nanoseconds since the epoch.
+    """
 
     path: Path
     size: int
@@ -29,7 +33,7 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Bytes by what they are for: layers, downloads, and every other directory under its own name."""
+    """Bytes by what they are for: layers, downloads, records, and every other directory under its own name."""
 
     root: Path
     sizes: dict[str, int]
@@ -44,11 +48,11 @@ def measure(cache: Cache) -> Usage:
     """What the cache takes now. Files that builds make or remove meanwhile may be counted or not."""
     sizes: dict[str, int] = {kind.value: 0 for kind in Kind}
     counts = dict(sizes)
-    for blob in blobs(cache):
-        sizes[blob.kind] += blob.size
-        counts[blob.kind] += 1
+    for item in items(cache):
+        sizes[item.kind] += item.size
+        counts[item.kind] += 1
     for directory in sorted(path for path in cache.root.iterdir() if path.is_dir()):
-        if directory.name in {"blobs", "layers", "sessions"}:
+        if directory.name in {"blobs", "layers", "sessions", RECORDS}:
             continue
         found = [size for _, size in _files(directory)]
         if found:
@@ -56,25 +60,29 @@ def measure(cache: Cache) -> Usage:
     return Usage(cache.root, sizes, counts)
 
 
-def blobs(cache: Cache) -> Iterator[Blob]:
-    """Every blob there is. One that no record of a layer names is a download."""
+def items(cache: Cache) -> Iterator[Item]:
+    """Every blob and record there is. A blob that is not known as a layer is a download."""
     layers = {record.descriptor.digest.hex for record in _layers(cache)}
     for path, size in _files(cache.root / "blobs"):
         if path.suffix:
             continue
         used = last_use(path)
         if used is not None:
-            yield Blob(path, size, used, Kind.LAYERS if path.name in layers else Kind.DOWNLOADS)
+            yield Item(path, size, used, Kind.LAYERS if path.name in layers else Kind.DOWNLOADS)
+    for path, size in _files(cache.root / RECORDS):
+        used = last_use(path)
+        if used is not None:
+            yield Item(path, size, used, Kind.RECORDS)
 
 
-def last_use(blob: Path) -> int | None:
-    """When a blob was last asked for or written, in nanoseconds since the epoch; None when it is gone."""
+def last_use(path: Path) -> int | None:
+    """When a blob or record was last asked for or written, in nanoseconds since the epoch; None: it is gone."""
     times = []
-    for path in (blob, blob.with_suffix(".seen")):
+    for part in (path, path.with_suffix(".seen")):
         try:
-            times.append(path.stat().st_mtime_ns)
+            times.append(part.stat().st_mtime_ns)
         except FileNotFoundError:
-            if path == blob:
+            if part == path:
                 return None
     return times[-1]
 

@@ -57,6 +57,9 @@ def group() -> None:
 def info(session: Session) -> None:
     """Show where the cache is, what it may grow to, and what it holds.
 
+    Records are small notes of what was found out, such as what a wheel's shared objects ask for, so that
+    a build can do without the wheel once its layer is there.
+
     \b
     Examples:
       mlbuild cache info
@@ -82,10 +85,10 @@ def info(session: Session) -> None:
 @click.pass_obj
 @failing_well
 def prune_(session: Session, max_size: int | None, older_than: timedelta | None, dry_run: bool) -> None:
-    """Remove downloads and layers, the longest unused first.
+    """Remove downloads, layers and records, the longest unused first.
 
-    Without options: until the cache is within MLBUILD_CACHE_LIMIT. Builds may run meanwhile: what they
-    have asked for stays.
+    Without options: until the cache is within MLBUILD_CACHE_LIMIT, and records that nobody asked for in 90
+    days. Builds may run meanwhile: what they have asked for stays.
 
     \b
     Examples:
@@ -101,6 +104,7 @@ def prune_(session: Session, max_size: int | None, older_than: timedelta | None,
             {
                 "removed": not dry_run,
                 "files": pruned.files,
+                "records": pruned.records,
                 "bytes": pruned.bytes,
                 "kept_in_use": pruned.in_use,
                 "size": pruned.size,
@@ -108,6 +112,7 @@ def prune_(session: Session, max_size: int | None, older_than: timedelta | None,
         )
         return
     done = "would remove" if dry_run else "removed"
-    session.out.print(f"{done} {pruned.files} files, {megabytes(pruned.bytes)}; {megabytes(pruned.size)} stay")
+    which = f"{pruned.files} files" + (f", {pruned.records} of them records" if pruned.records else "")
+    session.out.print(f"{done} {which}, {megabytes(pruned.bytes)}; {megabytes(pruned.size)} stay")
     if pruned.in_use:
         session.out.print(f"{megabytes(pruned.in_use)} more are in use by a build that runs")

@@ -91,7 +91,7 @@ class Draft:
             for one in wheels
         ]
         workshop = self._workshop
-        return read_metadata(resolved, workshop.cache.directory("metadata"), os.environ, workshop.progress)
+        return read_metadata(resolved, workshop.cache.records("metadata"), os.environ, workshop.progress)
 
     def edits(self, texts: Texts, lock: bytes) -> tuple[Edit, ...]:
         """What differs from the project as it is: requirement files and spec by name, the lock last."""

@@ -52,7 +52,7 @@ class ReadModels:
 def read_models(
     models: Sequence[LockedModel], root: Path, cache: Cache, layer_of: Mapping[str, Digest] | None = None
 ) -> ReadModels:
-    """Read the files that are in the project or were once in the cache; `layer_of` gives the diffIDs by path, once known.
+    """Read the files that are in the project or were once in the cache; `layer_of` gives the diffIDs by path.
 
     Raises InvalidInput for a file of the project that is not the locked one.
     """

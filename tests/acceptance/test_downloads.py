@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builder.cache import Cache
-from builder.cache.usage import Kind, blobs
+from builder.cache.usage import Kind, items
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
 
@@ -21,9 +21,9 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("examples")]
 def elsewhere(workplace, iris, tmp_path):
     """Another machine with the same cache, but for all that was downloaded; the index cannot be reached."""
     shutil.copytree(workplace.root / "cache", tmp_path / "cache", copy_function=os.link, symlinks=True)
-    for blob in list(blobs(Cache(tmp_path / "cache"))):
-        if blob.kind is Kind.DOWNLOADS:
-            blob.path.unlink()
+    for item in list(items(Cache(tmp_path / "cache"))):
+        if item.kind is Kind.DOWNLOADS:
+            item.path.unlink()
     shutil.copytree(iris, tmp_path / "iris", ignore=shutil.ignore_patterns(".mlbuild"))
     return workplace.with_settings(MLBUILD_CACHE=str(tmp_path / "cache"))
 

@@ -192,7 +192,7 @@ def test_settled_large_file_is_not_read_again(cache: Cache, tmp_path: Path) -> N
     digest = big(model, b"a")
     time.sleep(2.1)  # younger files are not remembered: their times may not have ticked yet
     assert cache.digest_of(model) == digest
-    note = next((cache.root / "known").iterdir())
+    note = next(cache.records("files").iterdir())
     note.write_text(note.read_text().replace(digest, Digest.of(b"noted")))
     assert cache.digest_of(model) == Digest.of(b"noted")
     model.touch()

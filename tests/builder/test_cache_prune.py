@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pydantic import BaseModel
 
 from builder.cache import Cache, Recipe, measure, prune
 from builder.cli import main
@@ -128,6 +129,43 @@ def test_parts_of_downloads_go_when_nobody_goes_on_with_them(cache: Cache) -> No
     assert (old.exists(), held.exists(), fresh.exists()) == (False, True, True)
 
 
+class Note(BaseModel):
+    text: str
+
+
+def remember(cache: Cache, name: str, *, days_ago: float = 0) -> Path:
+    """A record that was last asked for some days ago."""
+    cache.remember("notes", name, Note(text="x" * 100))
+    path = cache.records("notes") / f"{name}.json"
+    then = time.time() - days_ago * 86_400
+    os.utime(path, (then, then))
+    return path
+
+
+def test_records_go_when_nobody_asked_for_them_for_long(cache: Cache) -> None:
+    young, old = remember(cache, "young", days_ago=89), remember(cache, "old", days_ago=91)
+    size = old.stat().st_size
+    assert (measure(cache).counts["records"], measure(cache).sizes["records"]) == (2, 2 * size)
+    pruned = prune(cache)
+    assert (pruned.files, pruned.records, young.exists(), old.exists()) == (1, 1, True, False)
+
+
+def test_records_count_for_the_limits(cache: Cache) -> None:
+    remember(cache, "old", days_ago=3), remember(cache, "older", days_ago=4)
+    put(cache, "young", days_ago=2)
+    assert prune(cache, older_than=timedelta(days=3.5)).files == 1
+    assert prune(cache, max_size=SIZE + 100).files == 1
+    assert measure(cache).counts["records"] == 0
+
+
+def test_a_record_that_a_running_build_recalled_stays(cache: Cache, tmp_path: Path) -> None:
+    path = remember(cache, "needed", days_ago=91)
+    build = Cache(tmp_path / "cache")
+    assert build.recall("notes", "needed", Note) == Note(text="x" * 100)
+    assert (prune(cache, max_size=0).files, path.exists()) == (0, True)
+    assert build.recall("notes", "other", Note) is None
+
+
 READER = """
 import random, sys
 from pathlib import Path
@@ -197,7 +235,7 @@ def test_prune_keeps_to_the_setting_without_options(
     cache: Cache, run: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put(cache, "old", days_ago=3)
-    assert "removed 0 files" in run.invoke(main, ["cache", "prune"]).stdout
+    assert "removed 0 files, 0 B" in run.invoke(main, ["cache", "prune"]).stdout
     monkeypatch.setenv("MLBUILD_CACHE_LIMIT", "10KB")
     assert "would remove 1 files" in run.invoke(main, ["cache", "prune", "--dry-run"]).stdout
     assert path.exists()

@@ -242,7 +242,7 @@ def test_what_was_read_once_is_not_read_again(check, make_wheel, cache: Cache) -
     check(wheel)
     wheel.path.unlink()
     assert check(wheel) == []
-    for record in cache.directory("elf").iterdir():
+    for record in cache.records("elf").iterdir():
         record.write_bytes(b"{")  # not whole: made again, which needs the wheel
     with pytest.raises(Exception, match="cannot be read"):
         check(wheel)

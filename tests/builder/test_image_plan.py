@@ -101,7 +101,7 @@ def test_plan_names_everything_before_anything_is_there(project: Project) -> Non
     assert not any(layer.cached for layer in plan.layers)
     sizes = sum(layer.size or 0 for layer in plan.layers if layer.part is Part.WHEELS)
     assert sizes == project.lock.size
-    assert not any((project.cache.root / name).exists() for name in ("trees", "partial"))
+    assert not any((project.cache.root / name).exists() for name in ("records/trees", "partial"))
 
 
 def test_plan_is_what_a_build_makes(project: Project) -> None:

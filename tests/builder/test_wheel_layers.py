@@ -148,7 +148,7 @@ def test_wheels_of_layers_that_are_there_are_not_needed(make_wheel: MakeWheel, c
 def test_wheels_that_were_never_measured_are_needed(make_wheel: MakeWheel, cache: Cache) -> None:
     wheel = of_known_size(make_wheel())
     made([wheel], RULES, cache)
-    for note in (cache.root / "trees").iterdir():
+    for note in cache.records("trees").iterdir():
         note.unlink()
     assert needed_for_layers([wheel], RULES, cache) == {wheel.sha256}
 
