@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,8 +43,8 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """Everything that requests need, for as long as the block lasts.
+async def open_service(settings: Settings, now: Callable[[], datetime]) -> AsyncIterator[Service]:
+    """Everything that requests need, for as long as the block lasts; `now` is the clock that decisions go by.
 
     Raises InvalidInput when a setting or a file it names cannot be accepted, Unavailable when something
     that must run does not.
@@ -58,7 +58,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         cache=data / "cache",
         sightings=data / "sightings.sqlite",
         trivy=settings.trivy,
-        now=_now,
+        now=now,
     )
     rulebook.check()
     async with AsyncExitStack() as stack:
@@ -67,14 +67,14 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         store = stack.enter_context(closing(Store(settings.database_url)))
         upstream = await stack.enter_async_context(await _upstream(settings, store.secret("registry"), stack))
         cache = BlobCache(data / "cache" / "blobs", settings.cache_bytes)
-        intents = store.intents(own_name(data), _now)
-        publication = Publication(store, intents, upstream.client, _now)
+        intents = store.intents(own_name(data), now)
+        publication = Publication(store, intents, upstream.client, now)
         reconciler = Reconciler(
             store,
             intents,
             publication,
             upstream.client,
-            _now,
+            now,
             uploads_kept=timedelta(seconds=settings.uploads_kept),
         )
         admission = Admission(
@@ -85,7 +85,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             publication,
             layers=LayerMemory(data / "cache" / "trivy"),
             image_bytes=settings.image_bytes,
-            now=_now,
+            now=now,
         )
         summaries = Summaries(admission, store, upstream.client, own_signer(data), gate=settings.public_url)
         stack.enter_context(summaries.catching_up())
@@ -170,5 +170,5 @@ async def _on_bad_parameter(request: Request, error: Exception) -> Response:  # 
     return of_fault(Fault(400, Code.UNSUPPORTED, f"{first['loc'][-1]}: {first['msg']}"))
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
     return datetime.now(UTC)

@@ -9,13 +9,14 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Final
 
 import uvicorn
 
 from compliance.errors import InvalidInput
 from compliance.oci.transport import is_loopback
-from gate.app import make_app, open_service
+from gate.app import make_app, open_service, utc_now
 from gate.settings import Settings
 from gate.wire import FileSendingProtocol
 
@@ -41,11 +42,14 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM. Raises InvalidInput or Unavailable when the gate cannot start."""
+async def serve(settings: Settings, now: Callable[[], datetime] = utc_now) -> None:
+    """Serve until SIGINT or SIGTERM; `now` is the clock that decisions go by.
+
+    Raises InvalidInput or Unavailable when the gate cannot start.
+    """
     sys.setswitchinterval(SWITCH_SECONDS)
     with _listen(settings) as listening:
-        starting = asyncio.create_task(_serve(settings, listening))
+        starting = asyncio.create_task(_serve(settings, listening, now))
         try:
             _on_signals(starting.cancel)
             await starting
@@ -58,9 +62,9 @@ def _on_signals(stop: Callable[[], object]) -> None:
         asyncio.get_running_loop().add_signal_handler(each, stop)
 
 
-async def _serve(settings: Settings, listening: socket.socket) -> None:
+async def _serve(settings: Settings, listening: socket.socket, now: Callable[[], datetime]) -> None:
     port = listening.getsockname()[1]
-    async with open_service(settings) as service:
+    async with open_service(settings, now) as service:
         config = uvicorn.Config(
             make_app(service),
             http=FileSendingProtocol,
