@@ -22,6 +22,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -38,6 +39,8 @@ from compliance.policy.evaluate import evaluate
 from compliance.policy.reports import one_line, to_json
 from gate import own_rules
 from gate.arrival import LAYER_TYPES, Push, is_evidence, why_no_image
+from gate.audit.log import Action
+from gate.audit.log import decided as told
 from gate.blob_cache import BlobCache
 from gate.errors import Code, Fault
 from gate.examination import Examination, examine_bundle, resolve
@@ -113,9 +116,9 @@ class Admission:
         """Step 10. Only after this may anybody read the manifest."""
         self._publication.publish(push, ruling)
 
-    def retract(self, repository: str, digest: Digest) -> bool:
+    def retract(self, repository: str, digest: Digest, by: str) -> bool:
         """Make a manifest unreadable again, with all its tags; False when it was not readable."""
-        return self._publication.retract(repository, digest)
+        return self._publication.retract(repository, digest, by)
 
     def audits(self, repository: str) -> bool:
         """Whether nothing is blocked in a repository as the policies are now; no, where they cannot be read."""
@@ -173,6 +176,8 @@ class Admission:
             examination = Examination(push, manifest, rules, bundles, self._layers, self._image_bytes)
             decided = examination.run(client, self._blobs, self._now())
             decision = self._record(push, inputs, *decided)
+        else:
+            self._store.audit.record(replace(told(decision), action=Action.DECIDED_AGAIN, actor=push.user))
         return _ruling(push, decision)
 
     def _bundles(self, about: set[Digest]) -> tuple[bytes, ...]:

@@ -34,7 +34,6 @@ _SERVER_REMEDY: Final = "Check that the server runs, that the URL is right, and 
 
 _WRITES: Final = {"gate_writes": True}
 
-
 class Database:
     """One database. May be used from several threads. Raises Unavailable when it cannot be used.
 

@@ -54,7 +54,7 @@ async def delete_blob(
     repository: TheRepository, digest: TheDigest, user: ThePusher, service: TheService
 ) -> Response:
     """Take a blob out of the repository. A registry that deletes nothing keeps bytes that nobody can read."""
-    forgotten = await asyncio.to_thread(service.store.blobs.forget, repository, digest)
+    forgotten = await asyncio.to_thread(service.store.blobs.forget, repository, digest, by=user.name)
     if forgotten is None:
         raise Fault(404, Code.BLOB_UNKNOWN, f"{repository} has no blob {digest}")
     log.info("blob %s of %s deleted by %s", digest, repository, user.name)
