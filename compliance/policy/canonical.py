@@ -111,6 +111,8 @@ def _number(value: float) -> str:
 
 def in_utc(value: datetime) -> datetime:
     """The same instant in UTC, which is meant where none is given. The ends of the calendar stay as they are."""
+    if value.tzinfo is UTC:
+        return value
     if value.tzinfo is None:
         return value.replace(tzinfo=UTC)
     try:

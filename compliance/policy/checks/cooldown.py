@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -36,21 +36,29 @@ def run(parameters: CooldownParameters, evidence: Evidence, at: datetime) -> Res
     """
     if isinstance(evidence.lock, Absent):
         return evidence.lock
+    moment, least = in_utc(at), timedelta(days=parameters.days)
+    young = [one for one in evidence.lock.packages if not _is_old_enough(one.upload_time, moment, least)]
+    if not young:
+        return ()
     installed = installed_packages(evidence)
     return tuple(
         locked_violation(package, installed, complaint, remedy)
-        for package, complaint, remedy in _complaints(parameters, evidence.lock.packages, in_utc(at))
+        for package, complaint, remedy in _complaints(parameters, young)
     )
 
 
+def _is_old_enough(uploaded: datetime | None, at: datetime, least: timedelta) -> bool:
+    if uploaded is None:
+        return False
+    return at - (uploaded if uploaded.tzinfo is not None else in_utc(uploaded)) >= least
+
+
 def _complaints(
-    parameters: CooldownParameters, packages: tuple[LockedPackage, ...], at: datetime
+    parameters: CooldownParameters, young: Sequence[LockedPackage]
 ) -> Iterator[tuple[LockedPackage, str, str]]:
     exempt = [package_pattern(text) for text in parameters.exempt]
-    for package in packages:
+    for package in young:
         uploaded = package.upload_time
-        if uploaded is not None and at - in_utc(uploaded) >= timedelta(days=parameters.days):
-            continue
         if any(pattern.covers(locked_purl(package.name, package.version)) for pattern in exempt):
             continue
         if uploaded is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from pydantic import ConfigDict, Field
 
-from compliance.evidence import Absent, Evidence, LockedPackage
+from compliance.evidence import Absent, Evidence, Lock, LockedPackage
 from compliance.inventory import Ecosystem, Origin, Package
 from compliance.policy.check import Check, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
@@ -50,22 +51,29 @@ def run(
                 remedy="build and push it with mlbuild, which locks first",
             ),
         )
-    locked: dict[str, list[LockedPackage]] = defaultdict(list)
-    for one in evidence.lock.packages:
-        locked[normal_name(one.name)].append(one)
-    return tuple(
-        _violation(package, *complaint)
+    pinned = {(one.name, one.version): one.sha256 for one in evidence.lock.packages if one.sha256}
+    differing = [
+        package
         for package in evidence.inventory.packages
         if package.ecosystem is Ecosystem.PYPI and package.origin in parameters.origins
-        if (complaint := _complaint(package, locked.get(normal_name(package.name), []))) is not None
-    )
+        if (sha256 := pinned.get((package.name, package.version))) is None or package.sha256 not in (None, sha256)
+    ]
+    return tuple(_violations(differing, evidence.lock)) if differing else ()
+
+
+def _violations(packages: Sequence[Package], lock: Lock) -> Iterator[Violation]:
+    """Of packages that are not word for word as in the lock, those that are not what it means either."""
+    locked: dict[str, list[LockedPackage]] = defaultdict(list)
+    for one in lock.packages:
+        locked[normal_name(one.name)].append(one)
+    for package in packages:
+        complaint = _complaint(package, locked.get(normal_name(package.name), []))
+        if complaint is not None:
+            yield _violation(package, *complaint)
 
 
 def _complaint(package: Package, locked: list[LockedPackage]) -> tuple[str, str] | None:
     """What is wrong with the package, and what to do."""
-    for one in locked:
-        if one.version == package.version and one.sha256 and package.sha256 in (None, one.sha256):
-            return None  # as in nearly every image, so it is told first
     if not locked:
         return "is not in the lock", RELOCK
     fitting = [one for one in locked if same(one.version, package.version, Ecosystem.PYPI)]

@@ -47,13 +47,15 @@ def run(
     """
     if isinstance(evidence.lock, Absent):
         return evidence.lock
+    packages = evidence.lock.packages
+    places = {one.url for one in packages} | {one.index for one in packages if one.index is not None}
+    if all(place is not None and _is_allowed(place, parameters.allow) for place in places):
+        return ()
     refused = [
         (package, place)
-        for package in evidence.lock.packages
+        for package in packages
         if (place := _refused_place(package, parameters.allow)) is not None
     ]
-    if not refused:
-        return ()
     installed = installed_packages(evidence)
     return tuple(
         locked_violation(

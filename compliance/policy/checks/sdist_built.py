@@ -31,6 +31,8 @@ def run(parameters: SdistBuiltParameters, evidence: Evidence, at: datetime) -> R
     """
     if isinstance(evidence.build, Absent):
         return evidence.build
+    if not evidence.build.sdists:
+        return ()
     allowed = [package_pattern(text) for text in parameters.allow]
     installed = installed_packages(evidence)
     return tuple(

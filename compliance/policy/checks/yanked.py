@@ -25,24 +25,24 @@ def run(parameters: YankedParameters, evidence: Evidence, at: datetime) -> Resul
     """
     if isinstance(evidence.lock, Absent):
         return evidence.lock
-    installed = installed_packages(evidence)
-    yanked = tuple(
+    telling = [package for package in evidence.lock.packages if package.yanked is not False]
+    yanked = [package for package in telling if package.yanked]
+    if telling and not yanked:
+        unknown = [package.name for package in telling]
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        return Absent(
+            f"the lock does not say whether {', '.join(unknown[:3])}{more} were yanked: run `mlbuild lock` again"
+        )
+    installed = installed_packages(evidence) if yanked else {}
+    return tuple(
         locked_violation(
             package,
             installed,
             "was withdrawn by its maintainers (yanked)",
             f"choose another version of {package.name}",
         )
-        for package in evidence.lock.packages
-        if package.yanked
+        for package in yanked
     )
-    unknown = [package.name for package in evidence.lock.packages if package.yanked is None]
-    if unknown and not yanked:
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        return Absent(
-            f"the lock does not say whether {', '.join(unknown[:3])}{more} were yanked: run `mlbuild lock` again"
-        )
-    return yanked
 
 
 CHECK = Check(name="yanked", parameters=YankedParameters, run=run, waived_by=frozenset({Selector.PACKAGE}))
