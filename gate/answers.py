@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from compliance.oci.digest import Digest
 from gate.errors import Code, Fault
+from gate.telemetry.exchange import current
 from gate.upstream import Answer, passed_back, refusal
 
 VERSION: Final = {"Docker-Distribution-API-Version": "registry/2.0"}
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 def of_fault(fault: Fault) -> Response:
     """One error and no more, since clients show only the first."""
     error = {"code": fault.code.value, "message": fault.message}
+    exchange = current()
+    if exchange is not None:
+        error["detail"] = f"request {exchange.id}"
     return Response(
         json.dumps({"errors": [error]}, ensure_ascii=False),
         fault.status,

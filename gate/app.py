@@ -27,15 +27,18 @@ from gate.errors import Code, Fault
 from gate.judges import Judges
 from gate.own_key import own_signer
 from gate.publication import Publication
+from gate.pushes import Pushes
 from gate.readable import Readable
 from gate.reconciler import Reconciler
-from gate.routes import base, blobs, decisions, key, manifests, uploads
+from gate.routes import base, blobs, decisions, key, manifests, probes, uploads
 from gate.rulebook import Rulebook
 from gate.scratch import own_name, scratch
 from gate.service import Service
 from gate.settings import Settings
 from gate.store import Store
 from gate.summaries import Summaries
+from gate.telemetry.metrics import Metrics
+from gate.telemetry.state import State
 from gate.uploads import Uploads
 from gate.upstream import Upstream
 
@@ -90,11 +93,19 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         summaries = Summaries(admission, store, upstream.client, own_signer(data), gate=settings.public_url)
         stack.enter_context(summaries.catching_up())
         stack.enter_context(reconciler.repairing(settings.reconcile))
+        metrics = Metrics()
         judges = stack.enter_context(
             closing(
-                Judges(admission.judge, summaries.publish, threads=settings.judges, patience=settings.patience)
+                Judges(
+                    metrics.judging()(admission.judge),
+                    metrics.publishing()(summaries.publish),
+                    threads=settings.judges,
+                    patience=settings.patience,
+                )
             )
         )
+        metrics.watch(judges.under_way, State(rulebook, settings.policies, store.catalogue))
+        upstream.on_failure = metrics.registry_errors.inc
         # The databases are looked for now, so that the first push does not wait for a download.
         warming = asyncio.create_task(asyncio.to_thread(admission.problems))
         stack.callback(warming.cancel)
@@ -109,6 +120,8 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
             intents=intents,
             readable=Readable(store),
             blobs=cache,
+            metrics=metrics,
+            pushes=Pushes(),
         )
 
 
@@ -143,14 +156,36 @@ def make_app(service: Service) -> FastAPI:
     """The application that answers registry clients and readers of reports."""
     app = FastAPI(title="mlgate", openapi_url=None, redirect_slashes=False)
     app.state.service = service
-    for router in (base.router, uploads.router, blobs.router, manifests.router, decisions.router, key.router):
+    for router in (
+        base.router,
+        probes.router,
+        uploads.router,
+        blobs.router,
+        manifests.router,
+        decisions.router,
+        key.router,
+    ):
         app.include_router(router)
+    _answer_errors(app)
+    return app
+
+
+def make_probes(service: Service) -> FastAPI:
+    """The application at the address for metrics."""
+    app = FastAPI(title="mlgate probes", openapi_url=None, redirect_slashes=False)
+    app.state.service = service
+    app.state.aside = True
+    app.include_router(probes.router)
+    _answer_errors(app)
+    return app
+
+
+def _answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(Fault, on_fault)
     app.add_exception_handler(Unavailable, _on_unavailable)
     app.add_exception_handler(HTTPException, _on_no_route)
     app.add_exception_handler(RequestValidationError, _on_bad_parameter)
     app.add_exception_handler(Exception, on_crash)
-    return app
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:

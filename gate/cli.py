@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from gate.database_commands import database
 from gate.own_key import public_key
 from gate.server import serve
 from gate.settings import Settings, read_settings
+from gate.telemetry.logs import start_logging
 from gate.users import Role, read_users, remove_user, set_user
 
 USAGE: Final = 2
@@ -67,6 +67,7 @@ def _described(name: str) -> str:
 @click.option("--public-url", metavar="URL", help=_described("public_url"))
 @click.option("--tls-certificate", type=_PATH, metavar="FILE", help=_described("tls_certificate"))
 @click.option("--tls-key", type=_PATH, metavar="FILE", help=_described("tls_key"))
+@click.option("--grace", type=float, metavar="SECONDS", help=_described("grace"))
 def serve_command(embedded: bool, **given: Any) -> None:
     """Run the gate until it is told to stop (Ctrl-C or SIGTERM).
 
@@ -86,9 +87,7 @@ def serve_command(embedded: bool, **given: Any) -> None:
             f"--embedded and the upstream {settings.upstream} exclude each other",
             remedy="Leave one of them out; the upstream may come from MLGATE_UPSTREAM.",
         )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("httpx", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    start_logging(settings.log_format)
     asyncio.run(serve(settings))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -38,6 +39,10 @@ class Judges:
         self._threads.shutdown(cancel_futures=True)
         self._publishers.shutdown()
 
+    def under_way(self) -> int:
+        """How many manifests are being judged, or wait for it."""
+        return len(self._under_way)
+
     async def ruling(self, push: Push) -> Ruling:
         """The ruling on a push, or the one already being worked on for the same manifest.
 
@@ -46,7 +51,9 @@ class Judges:
         key = (push.repository, push.digest, push.document.media_type)
         work = self._under_way.get(key)
         if work is None:
-            work = asyncio.get_running_loop().run_in_executor(self._threads, self._judge, push)
+            # In a copy of the context, so that what is logged bears the id of the request that began it.
+            judge = contextvars.copy_context().run
+            work = asyncio.get_running_loop().run_in_executor(self._threads, judge, self._judge, push)
             self._under_way[key] = work
             work.add_done_callback(lambda done: self._forget(key, done))
         try:
@@ -58,7 +65,8 @@ class Judges:
     async def publish(self, push: Push, ruling: Ruling) -> None:
         """Publish, whether or not the client stays for it."""
         loop = asyncio.get_running_loop()
-        await asyncio.shield(loop.run_in_executor(self._publishers, self._publish, push, ruling))
+        publish = contextvars.copy_context().run
+        await asyncio.shield(loop.run_in_executor(self._publishers, publish, self._publish, push, ruling))
 
     def _forget(self, key: tuple[str, Digest, str], done: asyncio.Future[Ruling]) -> None:
         del self._under_way[key]

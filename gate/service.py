@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -17,9 +18,12 @@ from gate.blob_cache import BlobCache
 from gate.errors import Code, Fault
 from gate.intents import Intents
 from gate.judges import Judges
+from gate.pushes import Pushes
 from gate.readable import Readable
 from gate.settings import Settings
 from gate.store import Store
+from gate.telemetry.exchange import asked_by
+from gate.telemetry.metrics import Metrics
 from gate.uploads import Uploads
 from gate.upstream import Upstream
 from gate.users import Role
@@ -39,6 +43,8 @@ class Service:
     intents: Intents
     readable: Readable
     blobs: BlobCache
+    metrics: Metrics
+    pushes: Pushes
 
     async def audits(self, repository: str) -> bool:
         """Whether nothing is blocked in a repository, as the policies are now."""
@@ -52,15 +58,17 @@ async def _service(request: Request) -> Service:
 TheService = Annotated[Service, Depends(_service)]
 
 
-async def _puller(request: Request, service: TheService) -> User:
+async def who_asks(request: Request, service: TheService) -> User:
+    """Whoever the request proves to come from. Raises the 401 answer when it proves nothing."""
     authorization = request.headers.get("Authorization")
     user = service.authentication.remembered(authorization)
-    if user is not None:
-        return user
-    return await asyncio.to_thread(service.authentication.check, authorization)
+    if user is None:
+        user = await asyncio.to_thread(service.authentication.check, authorization)
+    asked_by(user.name)
+    return user
 
 
-TheUser = Annotated[User, Depends(_puller)]
+TheUser = Annotated[User, Depends(who_asks)]
 """Whoever proves to be a user; every role may pull."""
 
 
@@ -71,7 +79,7 @@ async def _pusher(user: TheUser) -> User:
 
 ThePusher = Annotated[User, Depends(_pusher)]
 
-MAY_PULL = Depends(_puller)
+MAY_PULL = Depends(who_asks)
 MAY_PUSH = Depends(_pusher)
 """For routes that ask who it is only to let them in."""
 
@@ -83,6 +91,18 @@ async def _repository(name: str) -> str:
 
 
 TheRepository = Annotated[str, Depends(_repository)]
+
+
+async def _under_way(
+    request: Request, user: ThePusher, repository: TheRepository, service: TheService
+) -> AsyncIterator[None]:
+    manifest = "target" in request.path_params
+    with service.pushes.request(user.name, repository, manifest=manifest):
+        yield
+
+
+UNDER_WAY = Depends(_under_way)
+"""For routes that a push is made of: a gate that is stopping waits for its end."""
 
 
 async def _target(target: str) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from compliance.errors import InvalidInput
 from compliance.shipped import shipped
+from gate.telemetry.logs import LogFormat
 
 _LISTEN: Final = r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}"
 
@@ -68,6 +69,19 @@ class Settings(BaseSettings):
         default=86400, gt=0, description="Seconds an upload may be left unfinished before it is given up."
     )
     patience: float = Field(default=540, gt=0, description="Seconds a client is kept waiting for a verdict.")
+    grace: float = Field(
+        default=60, ge=0, description="Seconds that pushes under way get to end, once the gate is told to stop."
+    )
+    log_format: LogFormat = Field(
+        default=LogFormat.AUTO, description="json, text, or auto: text on a terminal and json elsewhere."
+    )
+    metrics_listen: Annotated[str, StringConstraints(pattern=rf"^{_LISTEN}$")] | None = Field(
+        default=None,
+        description="HOST:PORT for /metrics, /healthz and /readyz alone, without TLS; not set: the gate's own.",
+    )
+    metrics_token: SecretStr | None = Field(
+        default=None, description="Bearer token that /metrics asks for, instead of a user of the gate."
+    )
 
     @field_validator("upstream", "public_url")
     @classmethod

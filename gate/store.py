@@ -18,6 +18,7 @@ from sqlalchemy.orm import aliased
 from compliance.oci.digest import Digest
 from compliance.policy.decision import Mode, Verdict
 from gate.blob_records import BlobRecords
+from gate.catalogue import Catalogue
 from gate.database import Changes, Database
 from gate.intents import Intents, fulfil
 from gate.schema import (
@@ -41,6 +42,7 @@ class Store:
         self._database = Database(where)
         self._changes = Changes()
         self.blobs = BlobRecords(self._database, self._changes)
+        self.catalogue = Catalogue(self._database)
 
     def close(self) -> None:
         self._database.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -48,6 +48,8 @@ class Upstream:
         self._credentials = credentials
         self._host = urlsplit(url).netloc
         self._plain = urlsplit(url).scheme == "http"
+        self.on_failure: Callable[[], None] = lambda: None
+        """Told of every request that the registry fails, or does not answer."""
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -91,9 +93,12 @@ class Upstream:
         url = URL(f"{self.url}{path}{'?' + query if query else ''}", encoded=True)
         try:
             async with self._send(method, url, scope, headers or {}, body) as response:
+                if response.status >= httpx.codes.INTERNAL_SERVER_ERROR:
+                    self.on_failure()
                 yield response
         except (aiohttp.ClientError, TimeoutError, Unavailable) as error:
             log.warning("%s %s to the registry did not complete: %s", method, path, error or type(error).__name__)
+            self.on_failure()
             raise upstream_down() from error
 
     @asynccontextmanager

@@ -38,6 +38,7 @@ async def read_blob(
     if stored_as is None:
         raise unknown
     kept = service.blobs.open(stored_as)
+    service.metrics.blob_read(hit=kept is not None)
     if kept is not None:
         return BlobFile(kept, digest)
     opened = service.upstream.request(

@@ -20,6 +20,7 @@ from gate.errors import Code, Fault
 from gate.schema import StoredDecision
 from gate.service import (
     MAY_PULL,
+    UNDER_WAY,
     Service,
     TheDigest,
     ThePusher,
@@ -28,6 +29,7 @@ from gate.service import (
     TheTarget,
     report_url,
 )
+from gate.telemetry.exchange import judged
 
 router = APIRouter()
 log = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ log = logging.getLogger(__name__)
 MAX_TAGS = 1000
 
 
-@router.put("/v2/{name:path}/manifests/{target}")
+@router.put("/v2/{name:path}/manifests/{target}", dependencies=[UNDER_WAY])
 async def push_manifest(
     repository: TheRepository, target: TheTarget, user: ThePusher, service: TheService, request: Request
 ) -> Response:
@@ -43,6 +45,8 @@ async def push_manifest(
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip() or None
     push = receive(repository, target, user.name, await _body(request), media_type)
     ruling = await service.judges.ruling(push)
+    if ruling.decision is not None:
+        judged(ruling.decision.id, ruling.decision.verdict, ruling.decision.mode)
     if ruling.kind is None and ruling.decision is not None:
         raise _refused(service, request, ruling.decision)
     await service.judges.publish(push, ruling)

@@ -18,11 +18,11 @@ from compliance.oci.digest import Digest
 from compliance.oci.reference import is_repository
 from gate.answers import VERSION
 from gate.errors import Code, Fault, upstream_down
-from gate.service import Service, ThePusher, TheRepository, TheService, digest_from
+from gate.service import UNDER_WAY, Service, ThePusher, TheRepository, TheService, digest_from
 from gate.uploads import Upload, unknown_upload
 from gate.upstream import Answer, location_of, passed_back, passed_on, refusal, with_parameters
 
-router = APIRouter()
+router = APIRouter(dependencies=[UNDER_WAY])
 log = logging.getLogger(__name__)
 
 _UPLOADS: Final = "/v2/{name:path}/blobs/uploads/"

@@ -1,0 +1,1 @@
+"""What the gate tells those who run it: logs and metrics."""
