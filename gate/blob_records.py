@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, exists, select
 
 from compliance.oci.digest import Digest
+from gate.audit.log import GATE, Action, AuditLog, Event
 from gate.database import Changes, Database
 from gate.intents import StoredIntent
 from gate.schema import StoredBlob, StoredManifest, StoredPart
@@ -28,8 +29,9 @@ class Forgotten:
 class BlobRecords:
     """May be used from several threads."""
 
-    def __init__(self, database: Database, changes: Changes) -> None:
+    def __init__(self, database: Database, changes: Changes, audit: AuditLog) -> None:
         self._database = database
+        self._audit = audit
         self._changes = changes
 
     def keep(self, repository: str, digest: Digest, stored_as: Digest, *, upload: str | None = None) -> None:
@@ -75,14 +77,14 @@ class BlobRecords:
         with self._database.reading() as session:
             return tuple(session.scalars(query))
 
-    def forget(self, repository: str, digest: Digest) -> Forgotten | None:
+    def forget(self, repository: str, digest: Digest, *, by: str = GATE) -> Forgotten | None:
         """Take a blob out of a repository, whatever is made of it; None when it is not there."""
         with self._changes.of(repository), self._database.writing() as session:
             found = session.get(StoredBlob, (repository, digest))
             if found is None:
                 return None
             session.delete(found)
-            session.flush()
+            self._audit.append(session, Event(Action.BLOB_DELETED, by, repository, digest))
             others = select(StoredBlob.digest).where(
                 StoredBlob.repository == repository, StoredBlob.stored_as == found.stored_as
             )

@@ -7,32 +7,24 @@ PostgreSQL every transaction that writes takes one advisory lock, which its end 
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import URL, Connection, create_engine, event
-from sqlalchemy.engine import Engine
+from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from compliance.errors import Unavailable
+from gate.engines import WRITES, postgresql, repository_turn, sqlite, writes
 from gate.migration import SchemaState, prepare, state_of, upgrade
-
-PATIENCE: Final = 30
-"""Seconds to wait for another writer, and for a connection."""
-
-_WRITERS_TURN: Final = int.from_bytes(b"mlgate-w", "big")
-"""The key of the advisory lock, within one PostgreSQL database."""
 
 _FILE_REMEDY: Final = "Check that the disk has room and that the gate may write there."
 _SERVER_REMEDY: Final = "Check that the server runs, that the URL is right, and that its user may write there."
 
-_WRITES: Final = {"gate_writes": True}
 
 class Database:
     """One database. May be used from several threads. Raises Unavailable when it cannot be used.
@@ -46,8 +38,8 @@ class Database:
         self.url = url
         self.is_shared = url.get_backend_name() == "postgresql"
         """Whether several gates may be on it."""
-        self._engine = _postgresql(url) if self.is_shared else _sqlite(url)
-        self._writing_engine = self._engine.execution_options(**_WRITES)
+        self._engine = postgresql(url) if self.is_shared else sqlite(url)
+        self._writing_engine = self._engine.execution_options(**WRITES)
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         self._writing_sessions = sessionmaker(self._writing_engine, expire_on_commit=False)
         # Threads of one process wait for their turn here, so that they do not hold a connection meanwhile.
@@ -79,6 +71,21 @@ class Database:
         """A session for one transaction: on disk when the block has ended, or as if it had never begun."""
         with self._writing, self._wrapped(), self._writing_sessions.begin() as session:
             yield session
+
+    @contextmanager
+    def turn(self, repository: str) -> Iterator[None]:
+        """Keep other gates on this database from changing what is published in a repository.
+
+        Threads of this process are for the caller to keep apart. Raises Unavailable when another gate does not
+        let go, or the server is not there to ask.
+        """
+        if not self.is_shared:
+            yield
+            return
+        with ExitStack() as stack:
+            with self._wrapped():
+                stack.enter_context(repository_turn(self.url, repository))
+            yield
 
     def schema(self) -> SchemaState:
         """Which version of the tables is there."""
@@ -122,55 +129,6 @@ class Changes:
                 self._counts[repository] += 1
 
 
-def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": PATIENCE})
-    event.listen(engine, "connect", _as_durable_file)
-    event.listen(engine, "begin", _begin_on_sqlite)
-    return engine
-
-
-def _as_durable_file(connection: sqlite3.Connection, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
-    connection.isolation_level = None  # Python's own would begin no transaction before a table is made
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _begin_on_sqlite(connection: Connection) -> None:
-    # A transaction that begins to write after it has read fails when another process wrote in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
-
-
-def _postgresql(url: URL) -> Engine:
-    engine = create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        isolation_level="READ COMMITTED",
-        pool_pre_ping=True,  # a server that was restarted has cut what is in the pool
-        pool_timeout=PATIENCE,
-        connect_args={"connect_timeout": PATIENCE, "application_name": "mlgate"},
-    )
-    event.listen(engine, "connect", _as_durable_connection)
-    event.listen(engine, "begin", _begin_on_postgresql)
-    return engine
-
-
-def _as_durable_connection(connection: Any, record: Any) -> None:  # noqa: ARG001 - SQLAlchemy's signature
-    with connection.cursor() as cursor:
-        # What the server sets is kept where it promises more.
-        cursor.execute(
-            "SELECT set_config('synchronous_commit', 'on', false)"
-            " WHERE current_setting('synchronous_commit') = 'off'"
-        )
-        # A gate that hangs, or a machine that is gone, does not keep the others from writing.
-        cursor.execute(f"SET lock_timeout = '{PATIENCE}s'")
-        cursor.execute(f"SET idle_in_transaction_session_timeout = '{PATIENCE}s'")
-    connection.commit()
-
-
-def _begin_on_postgresql(connection: Connection) -> None:
-    if _writes(connection):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_TURN})")
-
-
-def _writes(connection: Connection) -> bool:
-    return bool(connection.get_execution_options().get("gate_writes"))
+def is_writing(session: Session) -> bool:
+    """Whether a session is one of `Database.writing`, which no other writer is beside."""
+    return writes(session.connection())

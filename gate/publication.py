@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -55,16 +55,16 @@ class Publication:
         name = f"{push.repository}@{push.digest}"
         log.info("%s %s published%s", ruling.kind, name, f" as {push.tag}" if push.tag else "")
 
-    def retract(self, repository: str, digest: Digest) -> bool:
+    def retract(self, repository: str, digest: Digest, by: str) -> bool:
         """Make a manifest unreadable, and let the registry behind the gate forget it, which may keep what it will.
 
-        False when it was not readable.
+        `by` is who wants that. False when it was not readable.
         """
         with self.turn(repository), self._intents.work() as work:
             found = self._store.manifest(repository, digest)
             if found is not None and found.kept_as is not None:
                 work.begin(repository, found.kept_as)
-            if self._store.unpublish(repository, digest) is None:
+            if self._store.unpublish(repository, digest, by=by) is None:
                 work.end()
                 return False
             try:
@@ -75,9 +75,11 @@ class Publication:
                 work.end()
             return True
 
-    def turn(self, repository: str) -> AbstractContextManager[None]:
-        """Keep everybody else of this process from changing what is published in a repository."""
-        return self._turns.of(repository)
+    @contextmanager
+    def turn(self, repository: str) -> Iterator[None]:
+        """Keep everybody else, at any gate, from changing what is published in a repository."""
+        with self._turns.of(repository), self._store.turn(repository):
+            yield
 
     def restore(self, manifest: StoredManifest, client: RegistryClient) -> None:
         """Put a readable manifest into the registry behind the gate once more, where it got lost."""
@@ -112,7 +114,9 @@ class Publication:
             audited=self._is_audited(push, ruling.decision),
         )
         fulfils = (self._intents.gate, work.ids)
-        self._store.publish(manifest, digests(push.blobs), push.tag, ruling.statements, fulfils=fulfils)
+        self._store.publish(
+            manifest, digests(push.blobs), push.tag, ruling.statements, by=push.user, fulfils=fulfils
+        )
 
     def _is_audited(self, push: Push, decision: StoredDecision | None) -> bool:
         """Whether it, or anything it names, would have been refused if anything were where it is."""

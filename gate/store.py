@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from sqlalchemy.orm import aliased
 
 from compliance.oci.digest import Digest
 from compliance.policy.decision import Mode, Verdict
+from gate.audit.log import GATE, Action, AuditLog, Event, decided
 from gate.blob_records import BlobRecords
 from gate.catalogue import Catalogue
 from gate.database import Changes, Database
@@ -38,10 +40,11 @@ SECRET_BYTES: Final = 32
 class Store:
     """One database: a file, or a URL. For several threads. Raises Unavailable when it cannot be used."""
 
-    def __init__(self, where: Path | URL) -> None:
+    def __init__(self, where: Path | URL, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._database = Database(where)
         self._changes = Changes()
-        self.blobs = BlobRecords(self._database, self._changes)
+        self.audit = AuditLog(self._database, now)
+        self.blobs = BlobRecords(self._database, self._changes, self.audit)
         self.catalogue = Catalogue(self._database)
 
     def close(self) -> None:
@@ -51,6 +54,10 @@ class Store:
         """What the gate of this name is about to do in the registry."""
         return Intents(self._database, gate, now)
 
+    def turn(self, repository: str) -> AbstractContextManager[None]:
+        """Keep other gates on this database from changing what is published in a repository."""
+        return self._database.turn(repository)
+
     def changes(self, repository: str) -> int:
         """How often this process has changed what may be read of a repository."""
         return self._changes.count(repository)
@@ -59,6 +66,7 @@ class Store:
         """Keep a decision. When this returns, it is on disk."""
         with self._database.writing() as session:
             session.add(decision)
+            self.audit.append(session, decided(decision))
 
     def decision(self, id_: str) -> StoredDecision | None:
         with self._database.reading() as session:
@@ -81,12 +89,13 @@ class Store:
         tag: str | None,
         statements: Iterable[StoredStatement] = (),
         *,
+        by: str = GATE,
         fulfils: tuple[str, Collection[str]] = ("", ()),
     ) -> None:
         """Make a manifest readable, with its blobs, and point `tag` at it. All of it or nothing.
 
-        `statements` are what the manifest says, where it is evidence. `fulfils` is a gate and its intents, all of
-        which must still be there.
+        `statements` are what the manifest says, where it is evidence. `by` is who pushed it. `fulfils` is a gate
+        and its intents, all of which must still be there.
         """
         with self._changes.of(manifest.repository), self._database.writing() as session:
             fulfil(session, *fulfils)
@@ -98,8 +107,9 @@ class Store:
                 session.merge(StoredTag(repository=manifest.repository, tag=tag, digest=manifest.digest))
             for statement in statements:
                 session.merge(statement)
+            self.audit.append(session, _of_manifest(Action.PUBLISHED, manifest, by, tag or ""))
 
-    def unpublish(self, repository: str, digest: Digest) -> StoredManifest | None:
+    def unpublish(self, repository: str, digest: Digest, *, by: str = GATE) -> StoredManifest | None:
         """Make a manifest unreadable, with its tags, and return what it was. What it says as evidence stays."""
         with self._changes.of(repository), self._database.writing() as session:
             found = session.get(StoredManifest, (repository, digest))
@@ -108,14 +118,16 @@ class Store:
                     delete(StoredTag).where(StoredTag.repository == repository, StoredTag.digest == digest)
                 )
                 session.delete(found)  # its parts go with it
+                self.audit.append(session, _of_manifest(Action.DELETED, found, by))
             return found
 
-    def untag(self, repository: str, tag: str) -> bool:
+    def untag(self, repository: str, tag: str, *, by: str = GATE) -> bool:
         """Take a name away; False when there is no such tag."""
         with self._changes.of(repository), self._database.writing() as session:
             found = session.get(StoredTag, (repository, tag))
             if found is not None:
                 session.delete(found)
+                self.audit.append(session, Event(Action.UNTAGGED, by, repository, found.digest, detail=tag))
             return found is not None
 
     def manifest(self, repository: str, target: str) -> StoredManifest | None:
@@ -247,3 +259,7 @@ class Store:
         query = select(StoredDecision).where(*conditions).order_by(StoredDecision.at.desc()).limit(1)
         with self._database.reading() as session:
             return session.scalars(query).first()
+
+
+def _of_manifest(action: Action, manifest: StoredManifest, by: str, detail: str = "") -> Event:
+    return Event(action, by, manifest.repository, manifest.digest, manifest.decision, detail=detail)

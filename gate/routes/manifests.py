@@ -101,9 +101,9 @@ async def delete_manifest(
 ) -> Response:
     """Take a tag away, or a manifest with all its tags. Blobs and evidence about it stay."""
     if not isinstance(target, Digest):
-        found = await asyncio.to_thread(service.store.untag, repository, target)
+        found = await asyncio.to_thread(service.store.untag, repository, target, by=user.name)
     else:
-        found = await asyncio.to_thread(service.admission.retract, repository, target)
+        found = await asyncio.to_thread(service.admission.retract, repository, target, user.name)
     if not found:
         raise Fault(404, Code.MANIFEST_UNKNOWN, f"nothing admitted is called {target} in {repository}")
     log.info("%s of %s deleted by %s", target, repository, user.name)

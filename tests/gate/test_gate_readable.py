@@ -20,8 +20,8 @@ IMAGE, LAYER = Digest.of(b"image"), Digest.of(b"layer")
 
 
 @pytest.fixture
-def store(tmp_path) -> Iterator[Store]:
-    opened = Store(tmp_path / "gate.db")
+def store(place) -> Iterator[Store]:
+    opened = Store(place)
     yield opened
     opened.close()
 
@@ -54,8 +54,8 @@ def test_what_this_gate_changes_counts_at_once(store):
     asyncio.run(run())
 
 
-def test_what_another_gate_changes_counts_within_a_second(store, tmp_path):
-    asked, other = Readable(store), Store(tmp_path / "gate.db")
+def test_what_another_gate_changes_counts_within_a_second(store, place):
+    asked, other = Readable(store), Store(place)
 
     async def run() -> None:
         store.publish(manifest(), [], "v1")

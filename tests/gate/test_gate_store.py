@@ -18,8 +18,8 @@ IMAGE, OTHER, LAYER = Digest.of(b"image"), Digest.of(b"other"), Digest.of(b"laye
 
 
 @pytest.fixture
-def store(tmp_path):
-    opened = Store(tmp_path / "gate.db")
+def store(place):
+    opened = Store(place)
     yield opened
     opened.close()
 
@@ -149,11 +149,11 @@ def test_a_statement_is_found_by_each_digest_it_is_about(store):
     assert {row.subject for row in store.statements([IMAGE, OTHER])} == {IMAGE, OTHER}
 
 
-def test_what_was_recorded_is_there_after_the_store_is_opened_again(tmp_path):
-    first = Store(tmp_path / "gate.db")
+def test_what_was_recorded_is_there_after_the_store_is_opened_again(place):
+    first = Store(place)
     first.record(decision("a"))
     # The first one is left as a killed process leaves it, neither closed nor checkpointed.
-    second = Store(tmp_path / "gate.db")
+    second = Store(place)
     assert second.decision("a") is not None
     second.close()
     first.close()
@@ -236,10 +236,10 @@ def test_the_holders_of_a_blob_are_known(store):
     assert not store.knows("c")
 
 
-def test_a_secret_is_made_once_and_stays(store, tmp_path):
+def test_a_secret_is_made_once_and_stays(store, place):
     made = store.secret("uploads")
     assert len(made) == 32
     assert made != store.secret("others")
-    again = Store(tmp_path / "gate.db")
+    again = Store(place)
     assert again.secret("uploads") == made
     again.close()

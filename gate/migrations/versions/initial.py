@@ -15,6 +15,21 @@ down_revision = None
 
 def upgrade() -> None:
     op.create_table(
+        "audit",
+        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("repository", sa.String(length=255), nullable=True),
+        sa.Column("digest", sa.String(length=140), nullable=True),
+        sa.Column("decision", sa.String(length=32), nullable=True),
+        sa.Column("content", sa.String(length=140), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("previous", sa.String(length=140), nullable=False),
+        sa.Column("hash", sa.String(length=140), nullable=False),
+        sa.PrimaryKeyConstraint("sequence"),
+    )
+    op.create_table(
         "blobs",
         sa.Column("repository", sa.String(length=255), nullable=False),
         sa.Column("digest", sa.String(length=140), nullable=False),
