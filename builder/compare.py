@@ -1,31 +1,35 @@
-"""What lies between two images or locks: packages, layers and bytes."""
+"""What lies between two images or locks: packages, layers, bytes and verdict, platform by platform."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from builder.lock import inventory_packages
-from builder.lockfile import LockFile
-from builder.published import PublishedImage
-from compliance.inventory import Inventory, Package
 from compliance.oci.digest import Digest
-from compliance.oci.manifest import Manifest
-from compliance.sbom import PREDICATE_TYPE, from_cyclonedx
-from compliance.strict_json import canonical
+from compliance.policy.decision import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the policies here say: the verdict, and the rules that deny. Without a verdict, `why` there is none."""
+
+    verdict: Verdict | None
+    rules: tuple[str, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One side of a comparison.
+    """One side of a comparison, on one platform.
 
     `packages` are versions by purl without version. `layers` are compressed sizes in bytes by blob digest;
     None for a lock, which has no layers yet.
     """
 
-    name: str
+    platform: str
     packages: Mapping[str, str]
     layers: Mapping[Digest, int] | None
+    judged: Judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +50,8 @@ class Comparison:
 
     packages: tuple[tuple[str, str | None, str | None], ...]
     layers: LayerChange | None
-
-
-def of_lock(lock: LockFile, below: Iterable[Package]) -> Snapshot:
-    """A lock on its base, whose packages are `below`."""
-    return Snapshot(str(lock.path), _versions((*below, *inventory_packages(lock))), None)
-
-
-def of_image(name: str, inventory: Inventory, manifest: Manifest) -> Snapshot:
-    """An image and what is in it."""
-    return Snapshot(name, _versions(inventory.packages), {layer.digest: layer.size for layer in manifest.layers})
-
-
-def of_published(image: PublishedImage) -> Snapshot:
-    """An image in a registry, by its signed SBOM. Raises InvalidInput when no trusted key signed one."""
-    claimed = from_cyclonedx(canonical(image.statement(PREDICATE_TYPE).predicate))
-    return of_image(str(image.reference), claimed, image.manifest)
+    before: Judged
+    after: Judged
 
 
 def compare(old: Snapshot, new: Snapshot) -> Comparison:
@@ -71,11 +61,23 @@ def compare(old: Snapshot, new: Snapshot) -> Comparison:
         for name in sorted({*old.packages, *new.packages})
         if old.packages.get(name) != new.packages.get(name)
     )
-    if old.layers is None or new.layers is None:
-        return Comparison(changed, None)
-    added = {digest: size for digest, size in new.layers.items() if digest not in old.layers}
-    return Comparison(changed, LayerChange(len(new.layers) - len(added), len(added), sum(added.values())))
+    return Comparison(changed, _layers(old.layers, new.layers), old.judged, new.judged)
 
 
-def _versions(packages: Iterable[Package]) -> dict[str, str]:
-    return {package.purl.partition("@")[0]: package.version for package in packages}
+def compare_platforms(old: Sequence[Snapshot], new: Sequence[Snapshot]) -> dict[str, Comparison | None]:
+    """What changes on each platform; None where only one side has it. One image each are compared in any case."""
+    if len(old) == len(new) == 1:
+        return {new[0].platform: compare(old[0], new[0])}
+    before = {one.platform: one for one in old}
+    after = {one.platform: one for one in new}
+    return {
+        platform: compare(before[platform], after[platform]) if platform in before and platform in after else None
+        for platform in sorted(before.keys() | after.keys())
+    }
+
+
+def _layers(old: Mapping[Digest, int] | None, new: Mapping[Digest, int] | None) -> LayerChange | None:
+    if old is None or new is None:
+        return None
+    added = {digest: size for digest, size in new.items() if digest not in old}
+    return LayerChange(len(new) - len(added), len(added), sum(added.values()))

@@ -71,7 +71,7 @@ def sign_evidence(
     """
     if not settings.key.exists():
         make_signing_key(settings.key, settings.trusted_keys)
-    inventory = _inventory(base, lock, image)
+    inventory = inventory_of(base, lock, image)
     sbom = to_cyclonedx(inventory, name=spec.image, models=models)
     subjects = subjects_for(spec.image, image.digest, image.config_digest)
     provenance = slsa_statement(
@@ -114,7 +114,7 @@ def lock_evidence(
 ) -> Evidence:
     """What is known before a wheel is downloaded. The rest is pending."""
     below = config_of(base.settings, base.platform, base.base.diff_ids, base.created)
-    inventory = _inventory(base, lock)
+    inventory = inventory_of(base, lock)
     return Evidence(
         subject=Subject(spec.image, spec.stage),
         base=base.base,
@@ -143,7 +143,7 @@ def image_evidence(
 ) -> Evidence:
     """What is known of the built image."""
     provenance, build = _provenance(signed, image, workshop)
-    inventory = _inventory(base, lock, image)
+    inventory = inventory_of(base, lock, image)
     return Evidence(
         subject=Subject(spec.image, spec.stage, image.digest),
         base=base.base,
@@ -166,7 +166,7 @@ def image_evidence(
     )
 
 
-def _inventory(base: BaseDefinition, lock: LockFile, image: BuiltImage | None = None) -> Inventory:
+def inventory_of(base: BaseDefinition, lock: LockFile, image: BuiltImage | None = None) -> Inventory:
     """All packages; each knows its layer once there is an image."""
     packages = [*base.packages, *inventory_packages(lock, image.layer_of if image is not None else None)]
     if lock.system is not None:

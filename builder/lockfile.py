@@ -9,6 +9,7 @@ and the way from a requirement to it.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -181,6 +182,11 @@ class LockFile:
     def each(self) -> tuple[LockFile, ...]:
         """The lock as each of its platforms sees it."""
         return self, *self.further
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The version of each package, by its normalised name, on all platforms; where they differ the first's."""
+        return {wheel.name: wheel.version for part in reversed(self.each) for wheel in part.wheels}
 
     @property
     def size(self) -> int:

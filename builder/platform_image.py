@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from builder.accelerators import required_driver
 from builder.app_reading import AppReading, models_of_app, read_app
@@ -26,7 +26,7 @@ from builder.system import system_layer
 from builder.wheel_layers import making_ahead
 from builder.wheel_plan import wheel_input
 from builder.workshop import Workshop
-from compliance.evidence import Evidence
+from compliance.evidence import Absent, Evidence
 from compliance.inventory import ModelFile
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
@@ -145,6 +145,15 @@ def known_of_lock(project: Project, workshop: Workshop, lock: LockFile) -> Evide
         workshop,
     )
     return workshop.sightings.mark(known, workshop.now)
+
+
+def known_by_lock_alone(project: Project, workshop: Workshop, lock: LockFile) -> Evidence:
+    """What spec and lock tell of an image whose files are not here; what only they would tell is pending."""
+    definition = workshop.base(project.spec.base, project.architecture)
+    settings = _image_settings(project, lock)
+    known = lock_evidence(project.spec, definition, lock, settings, AppReading(), workshop)
+    files = Absent("the project's files are not looked at", pending=True)
+    return workshop.sightings.mark(replace(known, secrets=files, models=files), workshop.now)
 
 
 def known_of_image(project: Project, workshop: Workshop, built: BuiltProject) -> Evidence:

@@ -55,6 +55,16 @@ def fetch_published(client: RegistryClient, reference: Reference, trusted: Trust
     )
 
 
+def fetch_published_each(
+    client: RegistryClient, reference: Reference, trusted: TrustedKeys
+) -> tuple[PublishedImage, ...]:
+    """The image, or where the reference names an index each image of it. Raises as `fetch_published` does."""
+    manifest = client.get_manifest(reference.repository, reference.target).parse()
+    if isinstance(manifest, Manifest):
+        return (fetch_published(client, reference, trusted),)
+    return tuple(fetch_published(client, reference.at(child.digest), trusted) for child in manifest.manifests)
+
+
 def _statements(
     client: RegistryClient, reference: Reference, found: RawManifest, manifest: Manifest, trusted: TrustedKeys
 ) -> list[tuple[Statement, str]]:

@@ -76,7 +76,7 @@ def reproduce(
             shutil.copytree(files, root, symlinks=True, dirs_exist_ok=True, ignore=_NOT_TAKEN)
         spec_path.write_text(spec_file.content, encoding="utf-8")
         (root / LOCK_NAME).write_bytes(lock_raw)
-        project, lock = _on_its_platform(spec_path, parse_lock(lock_raw, root / LOCK_NAME), image)
+        project, lock = on_its_platform(spec_path, parse_lock(lock_raw, root / LOCK_NAME), image)
         base = workshop.base(project.spec.base, project.architecture)
         if base.digest != provenance.base:
             raise InvalidInput(
@@ -87,7 +87,7 @@ def reproduce(
         return Reproduction(image.digest, built.digest, _pairs(image, built.config))
 
 
-def _on_its_platform(spec_path: Path, lock: LockFile, image: PublishedImage) -> tuple[Project, LockFile]:
+def on_its_platform(spec_path: Path, lock: LockFile, image: PublishedImage) -> tuple[Project, LockFile]:
     """The project and its lock as the image's platform sees them."""
     project = Project(spec_path, read_spec(spec_path))
     for one, part in each_platform(project, lock):

@@ -55,6 +55,11 @@ class Target:
         return cls(python, match["machine"], int(match["minor"]))
 
     @property
+    def architecture(self) -> str:
+        """As images name it: `amd64` or `arm64`."""
+        return next(name for name, machine in _MACHINES.items() if machine == self.machine)
+
+    @property
     def platform(self) -> str:
         """As locks name it: `x86_64-manylinux_2_36`."""
         return f"{self.machine}-manylinux_2_{self.glibc}"

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 from rich.markup import escape
 
-from builder import pipeline
 from builder.cli.context import REFUSED, Session, failing_well
-from builder.compare import Comparison, Snapshot, compare, of_image, of_lock, of_published
-from builder.lock import read_lock
-from builder.published import fetch_published
+from builder.compare import Comparison, Judged, Snapshot, compare_platforms
+from builder.published import fetch_published, fetch_published_each
 from builder.reproduce import reproduce as build_again
+from builder.snapshots import of_directory, of_lock_file, of_published
 from compliance.errors import InvalidInput
 from compliance.oci.credentials import Credentials
 from compliance.oci.reference import Reference
 from compliance.oci.registry import RegistryClient
-from compliance.sbom import from_cyclonedx
 
 
 @click.command()
@@ -26,9 +25,11 @@ from compliance.sbom import from_cyclonedx
 @click.pass_obj
 @failing_well
 def diff(session: Session, old: str, new: str) -> None:
-    """Show what lies between OLD and NEW: packages, layers, bytes.
+    """Show what lies between OLD and NEW: packages, layers, bytes and verdict.
 
-    Each is a pylock.toml, a project's directory (its built image), or an image in a registry.
+    Each is a pylock.toml, a project's directory (its built image), or an image or index in a registry. Where
+    there are several platforms it is told for each. The verdicts are of the policies here, as of now: on a
+    project's image; of a lock and of an image in a registry on what spec and lock say.
 
     \b
     Examples:
@@ -36,12 +37,18 @@ def diff(session: Session, old: str, new: str) -> None:
       mlbuild diff gate.example.com/serving/iris:1.4 .
       git show main:pylock.toml > /tmp/pylock.toml && mlbuild diff /tmp/pylock.toml pylock.toml
     """
-    before, after = _snapshot(session, old), _snapshot(session, new)
-    found = compare(before, after)
+    before, after = _snapshots(session, old), _snapshots(session, new)
+    found = compare_platforms(before, after)
     if session.as_json:
-        session.emit(_facts(before, after, found))
-    else:
-        _show(session, found)
+        session.emit({"old": old, "new": new, **_facts(before, found)})
+        return
+    for platform, comparison in found.items():
+        if len(found) > 1:
+            session.out.print(f"{platform}:", style="bold")
+        if comparison is None:
+            session.out.print(f"only {_side(before, platform)} has it", soft_wrap=True)
+        else:
+            _show(session, comparison)
 
 
 @click.command()
@@ -93,17 +100,16 @@ def reproduce(session: Session, image: str, files: Path | None) -> None:
         raise click.exceptions.Exit(REFUSED)
 
 
-def _snapshot(session: Session, text: str) -> Snapshot:
+def _snapshots(session: Session, text: str) -> tuple[Snapshot, ...]:
     path = Path(text)
     if path.is_dir():
-        built = pipeline.build(pipeline.open_project(path), session.workshop)
-        return of_image(text, from_cyclonedx(built.evidence.sbom), built.image.manifest)
+        return of_directory(path, session.workshop)
     if path.is_file():
-        lock = read_lock(path)
-        return of_lock(lock, session.workshop.base(lock.pins.base_name).packages)
+        return of_lock_file(path, session.workshop, session.project)
     reference = _reference(text)
     with _client(reference) as client:
-        return of_published(fetch_published(client, reference, session.workshop.trusted_keys))
+        images = fetch_published_each(client, reference, session.workshop.trusted_keys)
+    return tuple(of_published(image, session.workshop) for image in images)
 
 
 def _reference(text: str) -> Reference:
@@ -133,12 +139,33 @@ def _show(session: Session, found: Comparison) -> None:
     if found.layers is not None:
         layers = found.layers
         session.out.print(f"{layers.added} new layers, {layers.bytes_added / 1e6:.1f} MB; {layers.shared} shared")
+    before, after = _verdict(found.before), _verdict(found.after)
+    session.out.print(f"verdict: {before}" if before == after else f"verdict: {before} -> {after}", soft_wrap=True)
 
 
-def _facts(old: Snapshot, new: Snapshot, found: Comparison) -> dict[str, object]:
+def _verdict(judged: Judged) -> str:
+    if judged.verdict is None:
+        return f"not judged ({escape(judged.why)})"
+    return f"{judged.verdict} ({', '.join(judged.rules)})" if judged.rules else str(judged.verdict)
+
+
+def _side(before: Sequence[Snapshot], platform: str) -> str:
+    return "OLD" if any(one.platform == platform for one in before) else "NEW"
+
+
+def _facts(before: Sequence[Snapshot], found: Mapping[str, Comparison | None]) -> dict[str, object]:
+    if len(found) == 1 and (only := next(iter(found.values()))) is not None:
+        return _facts_of(only)
     return {
-        "old": old.name,
-        "new": new.name,
+        "platforms": {
+            platform: {"only": _side(before, platform).lower()} if comparison is None else _facts_of(comparison)
+            for platform, comparison in found.items()
+        }
+    }
+
+
+def _facts_of(found: Comparison) -> dict[str, object]:
+    return {
         "packages": [{"purl": purl, "old": before, "new": after} for purl, before, after in found.packages],
         "layers": None
         if found.layers is None
@@ -147,7 +174,14 @@ def _facts(old: Snapshot, new: Snapshot, found: Comparison) -> dict[str, object]
             "added": found.layers.added,
             "bytes_added": found.layers.bytes_added,
         },
+        "verdicts": {"old": _facts_of_verdict(found.before), "new": _facts_of_verdict(found.after)},
     }
+
+
+def _facts_of_verdict(judged: Judged) -> dict[str, object]:
+    if judged.verdict is None:
+        return {"verdict": None, "why": judged.why}
+    return {"verdict": judged.verdict, "rules": list(judged.rules)}
 
 
 COMMANDS = (diff, reproduce)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -40,8 +40,8 @@ class _Attempt:
     judgement: Judgement
 
     @property
-    def versions(self) -> dict[str, str]:
-        return {wheel.name: wheel.version for wheel in self.lock.wheels}
+    def versions(self) -> Mapping[str, str]:
+        return self.lock.versions
 
 
 def find_fix(project: Project, workshop: Workshop, directory: Path) -> Fix:
@@ -179,7 +179,7 @@ class _Search:
         roots = Roots(self._roots, {name: f"  # {self._why(name)}" for name in plan.bounds})
         texts = self._writer.to_choose(plan, roots, exact)
         project, lock, raw = self._locked(texts, self._before_raw)
-        chosen = self._writer.chosen(plan, roots, {wheel.name: wheel.version for wheel in lock.wheels})
+        chosen = self._writer.chosen(plan, roots, lock.versions)
         if chosen != texts:
             project, lock, raw = self._locked(chosen, raw)
         return self._judged(plan, project, lock, raw, chosen)
@@ -235,7 +235,8 @@ class _Search:
 
     def _note(self, finding: Finding, lock: LockFile) -> None:
         self._reasons.setdefault(finding.package, {})[finding.rule, finding.violation.key] = None
-        chain = next((wheel.chain for wheel in lock.wheels if wheel.name == finding.package), ())
+        wheels = (wheel for part in lock.each for wheel in part.wheels)
+        chain = next((wheel.chain for wheel in wheels if wheel.name == finding.package), ())
         if chain:
             self._roots.setdefault(finding.package, chain[0])
 

@@ -48,6 +48,7 @@ def test_a_published_image_and_the_project_it_was_built_from_are_the_same(workpl
     found = json.loads(done.stdout)
     assert found["packages"] == []
     assert found["layers"]["added"] == 0
+    assert found["verdicts"] == {side: {"verdict": "admitted", "rules": []} for side in ("old", "new")}
 
 
 def test_two_locks_are_compared_by_their_packages(workplace, iris, legacy):
@@ -57,6 +58,16 @@ def test_two_locks_are_compared_by_their_packages(workplace, iris, legacy):
     assert "+ pypi/pillow 9.4.0" in lines
     assert any(line.startswith("- pypi/fastapi ") for line in lines)
     assert any(line.startswith("~ pypi/scikit-learn ") and " -> 1.2.2" in line for line in lines)
+    assert lines[-1].startswith("verdict: admitted -> refused (")
+
+
+def test_a_lock_without_a_spec_is_compared_and_not_judged(workplace, iris, tmp_path):
+    (tmp_path / "pylock.toml").write_bytes((iris / "pylock.toml").read_bytes())
+    done = workplace.mlbuild("diff", str(tmp_path / "pylock.toml"), str(iris / "pylock.toml"), cwd=tmp_path)
+    assert done.stdout.splitlines() == [
+        "the same packages",
+        "verdict: not judged (there is no mlbuild.yaml beside it) -> admitted",
+    ]
 
 
 def test_what_is_neither_file_nor_image_is_said_to_be(workplace):

@@ -24,6 +24,7 @@ base: python3.11-slim
 stage: serving
 platforms: [linux/amd64, linux/arm64]
 dependencies: [markupsafe==3.0.2, six==1.17.0]
+system: [libgfortran5]
 command: [python, app.py]
 """
 
@@ -68,6 +69,10 @@ def test_every_shared_object_is_for_the_platform_of_its_image(both):
         assert set(found.values()) == {E_MACHINE[architecture]}
         assert any(path.endswith("_speedups.so") or "_speedups." in path for path in found)
         assert sum("libc.so.6" in path for path in found) == 1
+        folder = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[architecture]
+        assert any(path.lstrip("/").startswith(f"usr/lib/{folder}/libgfortran.so.5.") for path in found), (
+            "the Debian packages of `system:` are for the platform too"
+        )
 
 
 def test_what_has_no_machine_is_one_layer_for_both(both):
@@ -154,3 +159,25 @@ def test_the_image_of_another_machine_is_reproduced_here(workplace, both, gate):
     (image,) = (child.digest for child in _children(layout) if child.platform.architecture == other)
     done = workplace.mlbuild("reproduce", f"{gate.host}/serving/two@{image}")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_diff_tells_what_changes_on_each_platform(workplace, both, gate, tmp_path):
+    assert workplace.mlbuild("-C", str(both), "push", gate.host).returncode == 0
+    same = workplace.mlbuild("--json", "diff", f"{gate.host}/serving/two:latest", str(both))
+    assert same.returncode == 0, same.stdout + same.stderr
+    told = json.loads(same.stdout)["platforms"]
+    assert set(told) == {"linux/amd64", "linux/arm64"}
+    for one in told.values():
+        assert (one["packages"], one["layers"]["added"]) == ([], 0)
+        assert {side["verdict"] for side in one["verdicts"].values()} == {"admitted"}
+
+    (tmp_path / "mlbuild.yaml").write_text(SPEC.replace("linux/amd64, ", "").replace("six==1.17.0", "six==1.16.0"))
+    assert workplace.mlbuild("-C", str(tmp_path), "lock").returncode == 0
+    done = workplace.mlbuild("diff", str(both / "pylock.toml"), str(tmp_path / "pylock.toml"))
+    assert done.stdout.splitlines() == [
+        "linux/amd64:",
+        "only OLD has it",
+        "linux/arm64:",
+        "~ pypi/six 1.17.0 -> 1.16.0",
+        "verdict: admitted",
+    ]

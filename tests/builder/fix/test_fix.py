@@ -222,6 +222,21 @@ def test_the_base_is_changed_where_it_is_at_fault(workplace):
     assert workplace.mlbuild("check").exit_code == 0
 
 
+def test_what_only_another_platform_has_is_mended_too(workplace):
+    workplace.wheel("tools", "1.0", requires=["kit>=1 ; platform_machine == 'aarch64'"])
+    workplace.wheel("kit", "1.0")
+    workplace.write("mlbuild.yaml", workplace.read("mlbuild.yaml") + "platforms: [linux/amd64, linux/arm64]\n")
+    workplace.write("requirements.txt", "tools")
+    assert workplace.mlbuild("lock").exit_code == 0
+    workplace.wheel("kit", "1.5")
+    workplace.advisory("TEST-1", "kit", "1.5")
+
+    code, found = workplace.fix("--apply")
+    assert (code, found["complies"], found["applied"]) == (0, True, True)
+    assert [(one["name"], one["before"], one["after"]) for one in found["packages"]] == [("kit", "1.0", "1.5")]
+    assert workplace.mlbuild("check").exit_code == 0
+
+
 def test_requirements_that_cannot_be_met_are_an_error_in_their_own_names(workplace):
     workplace.write("requirements.txt", "nowhere==1.0\n")
     done = workplace.mlbuild("fix")
