@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,8 @@ from compliance.errors import ComplianceError, InvalidInput
 from gate.database_commands import database
 from gate.own_key import public_key
 from gate.server import serve
-from gate.settings import Settings, read_settings
+from gate.settings import PREFIX, Settings, configure, read_settings
+from gate.settings_options import print_settings, settings_options, unknown_variables
 from gate.telemetry.logs import start_logging
 from gate.users import Role, read_users, remove_user, set_user
 
@@ -42,6 +44,7 @@ def main() -> None:
     \b
     Examples:
       mlgate user add ci --role push        a user who may push
+      mlgate config                         what it would run with, and where that was set
       mlgate serve                          the gate, with a registry of its own, on 127.0.0.1:5000
       mlgate serve --upstream https://registry.example.org --listen 0.0.0.0:443
     """
@@ -56,32 +59,24 @@ def _described(name: str) -> str:
 
 @main.command(name="serve")
 @click.option("--embedded", is_flag=True, help="Run a registry of its own (the default without --upstream).")
-@click.option("--upstream", metavar="URL", help=_described("upstream"))
-@click.option("--listen", metavar="HOST:PORT", help=_described("listen"))
-@click.option("--data", type=_PATH, metavar="DIR", help=_described("data"))
-@click.option("--policies", type=_PATH, metavar="DIR", help=_described("policies"))
-@click.option("--bases", type=_PATH, metavar="DIR", help=_described("bases"))
-@click.option("--trusted-keys", type=_PATH, metavar="DIR", help=_described("trusted_keys"))
-@click.option("--users", type=_PATH, metavar="FILE", help=_described("users"))
-@click.option("--trivy", type=_PATH, metavar="FILE", help=_described("trivy"))
-@click.option("--public-url", metavar="URL", help=_described("public_url"))
-@click.option("--tls-certificate", type=_PATH, metavar="FILE", help=_described("tls_certificate"))
-@click.option("--tls-key", type=_PATH, metavar="FILE", help=_described("tls_key"))
-@click.option("--grace", type=float, metavar="SECONDS", help=_described("grace"))
-def serve_command(embedded: bool, **given: Any) -> None:
+@settings_options
+def serve_command(embedded: bool, config: Path | None, **given: Any) -> None:
     """Run the gate until it is told to stop (Ctrl-C or SIGTERM).
 
-    Every option can also be set in the environment: --trusted-keys is MLGATE_TRUSTED_KEYS. The registry
-    behind the gate must be reachable by the gate alone: what goes around the gate is not judged.
+    Every option can also be set in the environment, --trusted-keys as MLGATE_TRUSTED_KEYS, or in a file, as
+    `trusted-keys: keys`. Flags win over the environment, and that over the file; `mlgate config` shows what is in
+    force. Passwords and tokens have no flag. The registry behind the gate must be reachable by the gate alone:
+    what goes around the gate is not judged.
 
     \b
     Examples:
       mlgate serve
       mlgate serve --embedded --data /var/lib/mlgate --listen 0.0.0.0:5000 \\\
           --tls-certificate gate.pem --tls-key gate.key
+      mlgate serve --config /etc/mlgate/mlgate.yaml
       MLGATE_UPSTREAM_USER=gate MLGATE_UPSTREAM_PASSWORD=… mlgate serve --upstream https://registry.internal
     """
-    settings = read_settings(**given)
+    settings = read_settings(config, **given)
     if embedded and settings.upstream is not None:
         raise InvalidInput(
             f"--embedded and the upstream {settings.upstream} exclude each other",
@@ -89,6 +84,21 @@ def serve_command(embedded: bool, **given: Any) -> None:
         )
     start_logging(settings.log_format)
     asyncio.run(serve(settings))
+
+
+@main.command(name="config")
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def config_command(config: Path | None, as_json: bool, **given: Any) -> None:
+    """Show the settings that `mlgate serve` would run with, and where each was set. Secrets are hidden.
+
+    \b
+    Examples:
+      mlgate config
+      mlgate config --config /etc/mlgate/mlgate.yaml --json
+    """
+    unknown = unknown_variables(list(os.environ), PREFIX)
+    print_settings(configure(config, **given), unknown, as_json=as_json)
 
 
 @main.group()

@@ -1,7 +1,10 @@
-"""The gate's settings: from the command line, else the environment (MLGATE_…), else defaults."""
+"""The gate's settings: from the command line, else the environment (MLGATE_…), else a file, else defaults."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -14,8 +17,10 @@ from sqlalchemy.exc import ArgumentError
 
 from compliance.errors import InvalidInput
 from compliance.shipped import shipped
+from gate.settings_file import NO_FILE, key_of, read_settings_file
 from gate.telemetry.logs import LogFormat
 
+PREFIX: Final = "MLGATE_"
 _LISTEN: Final = r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}"
 
 _DATABASE_FORM: Final = "write postgresql://USER:PASSWORD@HOST[:PORT]/NAME, or sqlite:////DIRECTORY/FILE"
@@ -24,7 +29,7 @@ _DATABASE_FORM: Final = "write postgresql://USER:PASSWORD@HOST[:PORT]/NAME, or s
 class Settings(BaseSettings):
     """What the gate runs with. Every field can be set as MLGATE_<NAME>."""
 
-    model_config = SettingsConfigDict(env_prefix="MLGATE_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     listen: Annotated[str, StringConstraints(pattern=rf"^{_LISTEN}$")] = Field(
         default="127.0.0.1:5000", description="HOST:PORT the gate listens on; port 0 takes a free one."
@@ -135,17 +140,47 @@ def parse_database(text: str) -> URL:
     return url
 
 
-def read_settings(**given: Any) -> Settings:
-    """The settings in force; `given` values that are not None win over the environment.
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings in force, and by what each that is no default was set: a flag, a variable, a line of a file."""
 
-    Raises InvalidInput that names the key when one cannot be accepted.
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def configure(config: Path | None = None, **given: Any) -> Configuration:
+    """The settings in force. Flags (`given`, where not None) win over the environment, and that over the file.
+
+    The file is `config`, else what MLGATE_CONFIG names. Raises InvalidInput that names what cannot be accepted,
+    by the flag, variable or line that set it.
     """
+    flags = {name: value for name, value in given.items() if value is not None}
+    path = config or os.environ.get(f"{PREFIX}CONFIG")
+    file = read_settings_file(Path(path), Settings) if path else NO_FILE
+    variables = [name for name in Settings.model_fields if variable_of(name) in os.environ]
+    below = {name: value for name, value in file.values.items() if name not in variables}
+    origins = {name: str(at) for name, at in file.lines.items()}
+    origins |= {name: variable_of(name) for name in variables}
+    origins |= {name: f"--{key_of(name)}" for name in flags}
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return Configuration(Settings(**{**below, **flags}), origins)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in problem["loc"])
+        top = str(problem["loc"][0]) if problem["loc"] else ""
+        at = file.lines.get(top) if top in below and top not in flags else None
         raise InvalidInput(
             f"setting {name!r}: {problem['msg'].removeprefix('Value error, ')}",
-            remedy=f"Mend --{name.replace('_', '-')} or MLGATE_{name.upper()}.",
+            at=at,
+            remedy=None if at else f"Mend {f'--{key_of(top)} or ' if top in flags else ''}{variable_of(top)}.",
         ) from error
+
+
+def read_settings(config: Path | None = None, **given: Any) -> Settings:
+    """The settings in force, as `configure` finds them."""
+    return configure(config, **given).settings
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
