@@ -153,6 +153,9 @@ class Admission:
                 refused = self._store.latest_refusal(push.repository, child.digest)
                 why = refused.line if refused else f"nothing with the digest {child.digest} was admitted here"
                 raise own_rules.Broken(own_rules.CHILDREN, Violation(child.digest, child.digest, why))
+        standing = None if audits else self._store.standings.worst(push.repository, digests(index.manifests))
+        if standing is not None:
+            raise own_rules.Broken(own_rules.CHILDREN, Violation(push.digest, push.digest, standing.line))
         subject = Subject(push.repository, digest=push.digest)
         decided = own_rules.admit(own_rules.CHILDREN, subject, self._now(), rules.policies)
         return _ruling(push, self._record(push, _digest_of(rules.inputs), *decided))

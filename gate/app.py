@@ -29,6 +29,7 @@ from gate.own_key import own_signer
 from gate.publication import Publication
 from gate.pushes import Pushes
 from gate.readable import Readable
+from gate.rejudging import Rejudging
 from gate.reconciler import Reconciler
 from gate.routes import base, blobs, decisions, key, manifests, probes, uploads
 from gate.rulebook import Rulebook
@@ -92,6 +93,8 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         )
         summaries = Summaries(admission, store, upstream.client, own_signer(data), gate=settings.public_url)
         stack.enter_context(summaries.catching_up())
+        rejudging = Rejudging(store, rulebook, now, summaries.catch_up_soon)
+        stack.enter_context(rejudging.every(settings.rejudge))
         stack.enter_context(reconciler.repairing(settings.reconcile))
         metrics = Metrics()
         judges = stack.enter_context(
@@ -118,7 +121,7 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
             judges=judges,
             uploads=Uploads(store.secret("uploads")),
             intents=intents,
-            readable=Readable(store),
+            readable=Readable(store, now),
             blobs=cache,
             metrics=metrics,
             pushes=Pushes(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import delete, exists, select
 
@@ -16,6 +17,7 @@ from gate.audit.log import GATE, Action, AuditLog, Event
 from gate.database import Changes, Database
 from gate.intents import StoredIntent
 from gate.schema import StoredBlob, StoredManifest, StoredPart
+from gate.standings import ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +44,26 @@ class BlobRecords:
             session.merge(StoredBlob(repository=repository, digest=digest, stored_as=stored_as))
 
     def stored_as(
-        self, repository: str, digest: Digest, *, published: bool, audited: bool = False
+        self,
+        repository: str,
+        digest: Digest,
+        *,
+        published: bool,
+        audited: bool = False,
+        at: datetime | None = None,
     ) -> Digest | None:
         """What the registry calls a blob of this repository. `published`: only one of a readable manifest.
 
-        `audited` is whether manifests count that were let in by audit only.
+        `audited` is whether manifests count that were let in by audit only. Those whose deadline has passed `at`
+        a time do not.
         """
         query = select(StoredBlob.stored_as).where(
             StoredBlob.repository == repository, StoredBlob.digest == digest
         )
         if published:
             part = exists().where(StoredPart.repository == repository, StoredPart.blob == digest)
+            if at is not None:
+                part = part.where(~ended(StoredPart.repository, StoredPart.manifest, at))
             if not audited:
                 part = part.where(
                     StoredManifest.repository == repository,

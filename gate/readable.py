@@ -10,10 +10,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 
 from compliance.oci.digest import Digest
 from gate.schema import StoredManifest
+from gate.standings import Standing
 from gate.store import Store
 
 SECONDS: Final = 1.0
@@ -34,17 +36,26 @@ class _Answer:
 class Readable:
     """Questions about what was published. For the event loop; the store is asked in a thread."""
 
-    def __init__(self, store: Store, entries: int = ENTRIES) -> None:
+    def __init__(self, store: Store, now: Callable[[], datetime], entries: int = ENTRIES) -> None:
         self._store = store
+        self._now = now
         self._entries = entries
         self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
 
-    async def manifest(self, repository: str, target: str) -> StoredManifest | None:
-        """The readable manifest behind a tag or digest."""
-        found = await self._ask(repository, (repository, target), lambda: self._store.manifest(repository, target))
-        if found is not None and len(found.raw) > LARGE:
+    async def manifest(self, repository: str, target: str) -> tuple[StoredManifest, Standing | None] | None:
+        """The manifest behind a tag or digest, and how it stands where it no longer complies."""
+        found = await self._ask(repository, (repository, target), lambda: self._with_standing(repository, target))
+        if found is not None and len(found[0].raw) > LARGE:
             self._answers.pop((repository, target), None)
         return found
+
+    def has_ended(self, standing: Standing) -> bool:
+        """Whether what stands so may no longer be pulled, now."""
+        return standing.has_ended(self._now())
+
+    def _with_standing(self, repository: str, target: str) -> tuple[StoredManifest, Standing | None] | None:
+        found = self._store.manifest(repository, target)
+        return None if found is None else (found, self._store.standings.of(found))
 
     async def blob(
         self, repository: str, digest: Digest, *, published: bool, audited: bool = False
@@ -53,7 +64,9 @@ class Readable:
         return await self._ask(
             repository,
             (repository, digest, published, audited),
-            lambda: self._store.blobs.stored_as(repository, digest, published=published, audited=audited),
+            lambda: self._store.blobs.stored_as(
+                repository, digest, published=published, audited=audited, at=self._now()
+            ),
         )
 
     async def _ask(self, repository: str, key: Hashable, ask: Callable[[], T]) -> T:

@@ -100,6 +100,7 @@ class StoredDecision(Table):
     `inputs` is the digest of what the verdict depends on besides the image and the time: policies,
     databases, evidence, bases and keys. `decision` and `evidence` are canonical JSON. `line` is what
     the client was told, without the report's address. In audit mode what was refused was let in all the same.
+    A `later` one is on what had been admitted before, and no push asked for it.
     """
 
     __tablename__ = "decisions"
@@ -124,6 +125,7 @@ class StoredDecision(Table):
     decision: Mapped[bytes] = mapped_column(LargeBinary)
     evidence: Mapped[bytes] = mapped_column(LargeBinary)
     mode: Mapped[Mode] = mapped_column(default=Mode.ENFORCE)
+    later: Mapped[bool] = mapped_column(default=False)
 
     @property
     def lets_in(self) -> bool:

@@ -74,6 +74,9 @@ class Settings(BaseSettings):
         default=86400, gt=0, description="Seconds an upload may be left unfinished before it is given up."
     )
     patience: float = Field(default=540, gt=0, description="Seconds a client is kept waiting for a verdict.")
+    rejudge: float = Field(
+        default=10, gt=0, description="Seconds between looks for what was admitted and is to be judged again."
+    )
     grace: float = Field(
         default=60, ge=0, description="Seconds that pushes under way get to end, once the gate is told to stop."
     )

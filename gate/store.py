@@ -33,6 +33,7 @@ from gate.schema import (
     StoredStatement,
     StoredTag,
 )
+from gate.standings import Standings
 
 SECRET_BYTES: Final = 32
 
@@ -45,6 +46,7 @@ class Store:
         self._changes = Changes()
         self.audit = AuditLog(self._database, now)
         self.blobs = BlobRecords(self._database, self._changes, self.audit)
+        self.standings = Standings(self._database, self._changes, self.audit)
         self.catalogue = Catalogue(self._database)
 
     def close(self) -> None:

@@ -89,6 +89,10 @@ class Summaries:
             log.warning("the summary of %s@%s follows later: %s", push.repository, push.digest, error)
             self._behind.set()
 
+    def catch_up_soon(self) -> None:
+        """Say that there is a summary to be written, of what stands otherwise than before."""
+        self._behind.set()
+
     @contextmanager
     def catching_up(self) -> Iterator[None]:
         """Write, while the block lasts, what a crash or a registry that was down has left unwritten."""

@@ -27,8 +27,11 @@ from gate.service import (
     TheRepository,
     TheService,
     TheTarget,
+    TheUser,
     report_url,
 )
+from gate.standing_words import no_longer_pullable, still_pullable
+from gate.users import Role
 from gate.telemetry.exchange import judged
 
 router = APIRouter()
@@ -64,19 +67,29 @@ async def push_manifest(
     return Response(status_code=201, headers=headers)
 
 
-@router.api_route("/v2/{name:path}/manifests/{target}", methods=["GET", "HEAD"], dependencies=[MAY_PULL])
+@router.api_route("/v2/{name:path}/manifests/{target}", methods=["GET", "HEAD"])
 async def read_manifest(
     repository: TheRepository,
     target: TheTarget,
     service: TheService,
     request: Request,
+    user: TheUser,
 ) -> Response:
-    """An admitted manifest, or accepted evidence. A GET of what was refused says why; a HEAD never does."""
-    found = await service.readable.manifest(repository, target)
+    """An admitted manifest, or accepted evidence. A GET of what was refused says why; for a HEAD it is not there.
+
+    What was admitted and may no longer be pulled is denied to both. Those who may push ask by HEAD whether they
+    have to, and clients that are denied that give up before they push what is mended: it is not there for them.
+    """
+    read = await service.readable.manifest(repository, target)
+    found, standing = read or (None, None)
     why = None
     if found is not None and found.audited and not await service.audits(repository):
         # It was let in while nothing was blocked here. Now that something is, it is what it would have been.
         why = await asyncio.to_thread(service.store.decision, found.decision or "")
+        found = None
+    if found is not None and standing is not None and service.readable.has_ended(standing):
+        if request.method == "GET" or not user.role.includes(Role.PUSH):
+            raise no_longer_pullable(standing, report_url(service, request, standing.decision))
         found = None
     if found is None:
         if request.method == "GET":
@@ -90,8 +103,11 @@ async def read_manifest(
         "Content-Length": str(len(found.raw)),
         "ETag": f'"{found.digest}"',
     }
-    if found.decision is not None:
-        headers["Mlgate-Decision"] = report_url(service, request, found.decision)
+    decision = found.decision if standing is None else standing.decision
+    if decision is not None:
+        headers["Mlgate-Decision"] = report_url(service, request, decision)
+    if standing is not None:
+        headers["Warning"] = still_pullable(standing, headers["Mlgate-Decision"])
     return Response(found.raw, 200, headers, found.media_type)
 
 

@@ -33,14 +33,14 @@ def manifest(raw: bytes = b"{}") -> StoredManifest:
 
 
 def test_what_this_gate_changes_counts_at_once(store):
-    asked = Readable(store)
+    asked = Readable(store, lambda: AT)
 
     async def run() -> None:
         assert await asked.manifest("a", "v1") is None
         assert await asked.blob("a", LAYER, published=True) is None
         store.blobs.keep("a", LAYER, LAYER)
         store.publish(manifest(), [LAYER], "v1")
-        assert (await asked.manifest("a", "v1")).digest == IMAGE
+        assert (await asked.manifest("a", "v1"))[0].digest == IMAGE
         assert await asked.blob("a", LAYER, published=True) == LAYER
         store.untag("a", "v1")
         assert await asked.manifest("a", "v1") is None
@@ -55,7 +55,7 @@ def test_what_this_gate_changes_counts_at_once(store):
 
 
 def test_what_another_gate_changes_counts_within_a_second(store, place):
-    asked, other = Readable(store), Store(place)
+    asked, other = Readable(store, lambda: AT), Store(place)
 
     async def run() -> None:
         store.publish(manifest(), [], "v1")
@@ -69,7 +69,7 @@ def test_what_another_gate_changes_counts_within_a_second(store, place):
 
 
 def test_what_is_remembered_is_bounded_and_still_true(store):
-    asked = Readable(store, entries=2)
+    asked = Readable(store, lambda: AT, entries=2)
 
     async def run() -> None:
         store.publish(manifest(), [], "v1")
@@ -81,7 +81,7 @@ def test_what_is_remembered_is_bounded_and_still_true(store):
 
 
 def test_large_manifests_are_not_remembered(store):
-    asked = Readable(store)
+    asked = Readable(store, lambda: AT)
 
     async def run() -> None:
         store.publish(manifest(b" " * (readable.LARGE + 1)), [], "v1")

@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("decision", sa.LargeBinary(), nullable=False),
         sa.Column("evidence", sa.LargeBinary(), nullable=False),
         sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.Column("later", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("decisions_by_digest", "decisions", ["repository", "digest", "at"], unique=False)
@@ -127,3 +128,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repository", "manifest", "blob"),
     )
     op.create_index("parts_by_blob", "parts", ["repository", "blob"], unique=False)
+    op.create_table(
+        "standings",
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=140), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("rules", sa.String(length=140), nullable=True),
+        sa.Column("until", sa.DateTime(), nullable=True),
+        sa.Column("decision", sa.String(length=32), nullable=True),
+        sa.Column("causes", sa.LargeBinary(), nullable=False),
+        sa.Column("claimed", sa.DateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["decision"],
+            ["decisions.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["repository", "digest"], ["manifests.repository", "manifests.digest"], ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("repository", "digest"),
+    )

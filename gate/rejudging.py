@@ -1,0 +1,156 @@
+"""Judges again what was admitted, when what a verdict depends on has changed, or time has passed.
+
+One thread of the gate looks for changes and works through what is due, a batch at a time. What it has found is
+noted image by image, so that a gate that is killed goes on where it was, and several share the work.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+
+from compliance.errors import ComplianceError, InvalidInput
+from compliance.evidence import Evidence
+from compliance.oci.digest import Digest
+from compliance.oci.manifest import Manifest, parse_manifest
+from compliance.policy.canonical import canonical_json
+from compliance.policy.decision import Decision, Verdict
+from compliance.policy.evaluate import evaluate
+from compliance.policy.impact import owner_of
+from compliance.policy.later import blocking
+from compliance.policy.reports import one_line, to_json
+from gate.rulebook import Rulebook, Rules
+from gate.schema import StoredDecision
+from gate.second_look import matched_again, seen_again, stored_evidence
+from gate.standings import Due
+from gate.store import Store
+
+BATCH: Final = 50
+NOBODY: Final = ""
+"""Who pushed, in decisions that no push asked for."""
+
+log = logging.getLogger(__name__)
+
+
+class Rejudging:
+    """Notes how admitted images stand. `changed` is told when one stands otherwise than before."""
+
+    def __init__(
+        self, store: Store, rulebook: Rulebook, now: Callable[[], datetime], changed: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._rulebook = rulebook
+        self._now = now
+        self._changed = changed
+        self._ending = threading.Event()
+
+    @contextmanager
+    def every(self, seconds: float) -> Iterator[None]:
+        """Look for what is due, while the block lasts: at once, and `seconds` after the last look."""
+        thread = threading.Thread(target=self._work, args=(seconds,), name="rejudging")
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ending.set()
+            thread.join()
+
+    def sweep(self) -> int:
+        """Judge again all that is due now, and return how many that were.
+
+        Raises InvalidInput when there are no rules, Unavailable when the database cannot be used.
+        """
+        rules = self._rulebook.current()
+        inputs = Digest.of("\n".join(("later", *rules.inputs)).encode())
+        judged = 0
+        while not self._ending.is_set():
+            due = self._store.standings.claim(inputs, self._now(), BATCH)
+            if not due:
+                break
+            self._judge(due, rules, inputs)
+            judged += len(due)
+        return judged
+
+    def _work(self, seconds: float) -> None:
+        while not self._ending.is_set():
+            try:
+                self._rulebook.problems()
+                judged = self.sweep()
+                if judged:
+                    log.info("judged %d admitted images again", judged)
+            except ComplianceError as error:
+                log.warning("what was admitted cannot be judged again now: %s", error)
+            except Exception:
+                # Nobody else would judge again: whatever it is, the next look may go better.
+                log.exception("judging again failed")
+            self._ending.wait(seconds)
+
+    def _judge(self, due: Sequence[Due], rules: Rules, inputs: Digest) -> None:
+        at = self._now()
+        readable: list[tuple[Due, Evidence]] = []
+        for each in due:
+            try:
+                readable.append((each, self._seen_again(each, rules)))
+            except InvalidInput as error:
+                log.error("%s cannot be judged again: %s", _name(each), error)
+        matched = matched_again([evidence for _, evidence in readable], rules.scanner)
+        for (each, _), evidence in zip(readable, matched, strict=True):
+            marked = rules.sightings.mark(evidence, at)
+            self._note(each, evaluate(rules.policies, marked, at, later=True), marked, inputs)
+
+    def _seen_again(self, due: Due, rules: Rules) -> Evidence:
+        evidence = stored_evidence(due.admitted)
+        document = parse_manifest(due.manifest.raw, due.manifest.media_type)
+        if not isinstance(document, Manifest):
+            raise InvalidInput("what was judged is an index")
+        about = {due.manifest.digest, document.config.digest}
+        bundles = {row.bundle_digest: row.bundle for row in self._store.statements(about)}
+        return seen_again(evidence, document, due.manifest.digest, rules, tuple(bundles.values()))
+
+    def _note(self, due: Due, decision: Decision, evidence: Evidence, inputs: Digest) -> None:
+        """What cannot be decided leaves everything as it is: it proves neither better nor worse."""
+        if decision.verdict is Verdict.UNDECIDABLE and not decision.lets_in:
+            log.warning("%s stays as it is: %s", _name(due), one_line(decision))
+            self._store.standings.note(due, inputs, decision.at, until=due.until, causes=due.causes, decision=None)
+            return
+        found = () if decision.lets_in else tuple(blocking(decision))
+        causes, until = due.causes.after(found, decision.at)
+        news = due.is_news(until, causes, decision.at)
+        stored = _stored(due, decision, evidence, inputs) if news else None
+        noted = self._store.standings.note(due, inputs, decision.at, until=until, causes=causes, decision=stored)
+        if noted and stored is not None:
+            when = "" if until is None else f" Pullable until {until.isoformat(timespec='seconds')}."
+            log.warning(
+                "decision %s: %s%s Owner: %s.", stored.id, stored.line, when, owner_of(evidence) or "unknown"
+            )
+            self._changed()
+
+
+def _name(due: Due) -> str:
+    return f"{due.manifest.repository}@{due.manifest.digest}"
+
+
+def _stored(due: Due, decision: Decision, evidence: Evidence, inputs: Digest) -> StoredDecision:
+    return StoredDecision(
+        id=secrets.token_hex(8),
+        repository=due.manifest.repository,
+        digest=due.manifest.digest,
+        tag=None,
+        user=NOBODY,
+        at=decision.at,
+        verdict=decision.verdict,
+        line=one_line(decision),
+        inputs=inputs,
+        policy_digest=decision.policy_digest,
+        evidence_digest=decision.evidence_digest,
+        databases="\n".join(f"{each.name} {each.digest}" for each in decision.databases),
+        decision=to_json(decision),
+        evidence=canonical_json(evidence),
+        mode=decision.mode,
+        later=True,
+    )

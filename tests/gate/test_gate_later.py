@@ -1,0 +1,189 @@
+"""What those who pull and push see of an image that was admitted and no longer complies: real gate, real Trivy."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from compliance.oci.manifest import OCI_INDEX, OCI_MANIFEST, Index
+from tests.gate.conftest import PASSWORD, RunningGate
+
+pytestmark = pytest.mark.acceptance
+
+POLICY = """\
+name: any
+later: {pullable-days: 7}
+rules:
+  - id: no-known-vulnerabilities
+    check: vulnerabilities
+    effect: deny
+    why: It is known.
+    fix: Raise it.
+"""
+WAIVER = f"""\
+rule: no-known-vulnerabilities
+vulnerability: CVE-2026-0001
+owner: team@example.com
+reason: It is not reached.
+created: {datetime.now(UTC).date() - timedelta(days=1)}
+expires: {datetime.now(UTC).date() + timedelta(days=30)}
+"""
+METADATA = "opt/venv/lib/python3.11/site-packages/{name}-{version}.dist-info/METADATA"
+PATIENCE = 30.0
+
+
+def advisory(name: str, package: str) -> str:
+    return json.dumps(
+        {
+            "id": name,
+            "modified": "2026-11-22T00:00:00Z",
+            "published": "2026-11-01T00:00:00Z",
+            "summary": 'A hole "here"\r\nEvil: yes',
+            "database_specific": {"severity": "HIGH"},
+            "affected": [
+                {
+                    "package": {"ecosystem": "PyPI", "name": package},
+                    "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "9.9.9"}]}],
+                }
+            ],
+        }
+    )
+
+
+def with_package(name: str, version: str) -> dict[str, bytes]:
+    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    return {METADATA.format(name=name, version=version): text.encode()}
+
+
+@pytest.fixture
+def site(start_gate, tmp_path) -> RunningGate:
+    """A gate that looks twice a second, and knows a vulnerability of nothing that is there."""
+    gate = start_gate("--rejudge", "0.5", policies={"any.yaml": POLICY})
+    write(gate, "advisories/GHSA-aaaa-bbbb-cccc.json", advisory("GHSA-aaaa-bbbb-cccc", "unrelated"))
+    return gate
+
+
+@pytest.fixture
+def pod(site) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://{site.host}/v2/serving/iris", auth=("pod", PASSWORD)) as client:
+        yield client
+
+
+@pytest.fixture
+def pusher(site) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://{site.host}/v2/serving/iris", auth=("ci", PASSWORD)) as client:
+        yield client
+
+
+def write(gate: RunningGate, path: str, text: str) -> None:
+    (gate.policies / path).parent.mkdir(exist_ok=True)
+    (gate.policies / path).write_text(text)
+
+
+def eventually(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def both(client: httpx.Client, target: str) -> httpx.Response:
+    """The answer to a GET, once the HEAD was found to agree with it."""
+    head, got = client.head(f"/manifests/{target}"), client.get(f"/manifests/{target}")
+    assert head.status_code == got.status_code
+    for name in ("Docker-Content-Digest", "Warning", "Mlgate-Decision", "Content-Type", "ETag"):
+        if got.status_code == 200 or name == "Content-Type":
+            assert head.headers.get(name) == got.headers.get(name)
+    return got
+
+
+def test_from_admitted_to_warned_to_denied_and_back_without_a_restart(site, pod, pusher, make_image):
+    bad, good = make_image(with_package("starlette", "0.38.6")), make_image(with_package("flask", "3.0"))
+    with site.client() as client:
+        bad.push(client, "serving/iris", "v1")
+        good.push(client, "serving/iris", "other")
+        index = Index(manifests=(bad.descriptor, good.descriptor)).to_json()
+        client.put_manifest("serving/iris", "all", index, OCI_INDEX)
+    targets, layer = ("v1", bad.digest, "all"), f"/blobs/{bad.manifest.layers[0].digest}"
+    for target in targets:
+        assert "Warning" not in both(pod, target).headers
+
+    write(site, "advisories/CVE-2026-0001.json", advisory("CVE-2026-0001", "starlette"))
+    eventually(lambda: "Warning" in pod.get("/manifests/v1").headers)
+    day = (datetime.now(UTC) + timedelta(days=7)).date()
+    for target in targets:
+        answer = both(pod, target)
+        assert answer.status_code == 200
+        said = answer.headers["Warning"]
+        assert re.fullmatch(r'299 - "[ -~]*"', said)
+        assert said.startswith(f'299 - "Pullable until {day} ')
+        assert "no-known-vulnerabilities: CVE-2026-0001 in starlette 0.38.6" in said
+        assert "Evil" not in answer.headers
+        report = httpx.get(answer.headers["Mlgate-Decision"], auth=("pod", PASSWORD)).json()
+        assert report["later"]
+    assert "Warning" not in both(pod, "other").headers
+    assert pod.get(layer).status_code == 200
+
+    write(site, "any.yaml", POLICY.replace("pullable-days: 7", "pullable-days: 0"))
+    eventually(lambda: pod.get("/manifests/v1").status_code == 403)
+    for target in targets:
+        (error,) = both(pod, target).json()["errors"]
+        assert error["code"] == "DENIED"
+        assert "no-known-vulnerabilities: CVE-2026-0001 in starlette 0.38.6" in error["message"]
+        assert "Report: http" in error["message"]
+    assert both(pod, "other").status_code == 200
+    assert pod.get(layer).status_code == 404
+    assert pod.get("/tags/list").json()["tags"] == ["all", "other", "v1"], "nothing is deleted"
+
+    # Whoever may push is told that it is not there, and may push what is mended to the same tag.
+    assert (pusher.head("/manifests/v1").status_code, pusher.get("/manifests/v1").status_code) == (404, 403)
+    refused = pusher.put("/manifests/v1", content=bad.raw, headers={"Content-Type": OCI_MANIFEST})
+    assert refused.status_code == 403
+    refused = pusher.put("/manifests/all", content=index, headers={"Content-Type": OCI_INDEX})
+    assert refused.status_code == 403
+    fixed = make_image(with_package("starlette", "9.9.9"))
+    with site.client() as client:
+        fixed.push(client, "serving/iris", "v1")
+    assert both(pod, "v1").headers["Docker-Content-Digest"] == fixed.digest
+    assert both(pod, bad.digest).status_code == 403
+
+    write(site, "waivers/w.yaml", WAIVER)
+    eventually(lambda: pod.get(f"/manifests/{bad.digest}").status_code == 200)
+    for target in (bad.digest, "all"):
+        assert "Warning" not in both(pod, target).headers
+    assert pod.get(layer).status_code == 200
+    assert f"NO LONGER COMPLIES serving/iris@{bad.digest}" not in site.log
+    assert "NO LONGER COMPLIES serving/iris: no-known-vulnerabilities" in site.log
+
+
+def test_malware_is_denied_at_once_and_what_is_found_while_the_gate_is_down_after_it_starts(site, pod, make_image):
+    image = make_image(with_package("starlette", "0.38.6"))
+    with site.client() as client:
+        image.push(client, "serving/iris", "v1")
+    site.end()
+    write(site, "advisories/MAL-2026-0001.json", advisory("MAL-2026-0001", "starlette"))
+    site.start()
+    eventually(lambda: pod.get("/manifests/v1").status_code == 403)
+    assert "MAL-2026-0001" in both(pod, "v1").json()["errors"][0]["message"]
+
+
+def test_a_broken_policy_set_leaves_the_good_one_in_force_and_readyz_says_so(site, pod, make_image):
+    ready = f"http://{site.host}/readyz"
+    assert httpx.get(ready).json()["status"] == "ok"
+    write(site, "any.yaml", POLICY.replace("check: vulnerabilities", "check: vulnerability"))
+    answer = httpx.get(ready)
+    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert "any.yaml:5: unknown check 'vulnerability', did you mean 'vulnerabilities'?" in str(answer.json())
+    image = make_image(with_package("flask", "3.0"))
+    with site.client() as client:
+        image.push(client, "serving/iris", "v1")
+    assert both(pod, "v1").status_code == 200
+    assert "what was read before stays in force" in site.log
+    write(site, "any.yaml", POLICY)
+    assert httpx.get(ready).json()["problems"] == []
