@@ -1,16 +1,18 @@
 """What the gate costs: the same pushes and pulls on a bare registry and through the gate, in one run.
 
 Both registries are CNCF distribution on loopback with a file system below; the gate runs its own behind it.
-Blobs are random bytes that no compression shrinks. Measured:
+Blobs are random bytes that no compression shrinks. Each round has a 1 GB image of its own; the servers take
+turns, and medians are printed:
 
-- push and pull of a 1 GB image's blobs, one connection after the other, in MB/s; pulls once from the registry
-  behind the gate and once more after admission, when the gate has read the blobs itself
+- push and pull of the image's blobs, one after the other on one connection, in MB/s; pulls once from the registry
+  behind the gate and once more after admission, when the gate has read the blobs itself; and the processor time
+  of server and registry together, which other work on the machine changes less
+- admission of the image when nothing of it is known, and with one layer of it changed
 - a manifest GET by digest at 200 requests a second, p50 and p99, and what the gate adds; and the same while the
   gate reads an image of 50,000 small files
-- admission of the image when nothing of it is known, and with one layer of it changed
-- the gate's memory, at its highest, before and after
+- the gate's memory, at its highest: before, after pushes and pulls of the first image, and at the end
 
-Run as `make bench-gate`. `--megabytes N` takes another size.
+Run as `make bench-gate`. `--megabytes N` takes another size, `--rounds N` repeats more or less often.
 """
 
 from __future__ import annotations
@@ -18,243 +20,35 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import hashlib
 import http.client
-import io
-import json
-import os
-import re
-import signal
-import socket
 import statistics
-import subprocess
-import sys
-import tarfile
 import tempfile
 import threading
 import time
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
 import aiohttp
 
+from benchmarks.gate_images import CHUNK, LAYERS, Image, image_of_many_files, make_image
+from benchmarks.gate_servers import AUTHORIZATION, Server, bare_registry, gate
 from benchmarks.measure import machine, seconds
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
-from compliance.oci.manifest import (
-    OCI_CONFIG,
-    OCI_LAYER_TAR,
-    OCI_MANIFEST,
-    Descriptor,
-    ImageConfig,
-    Manifest,
-    RootFs,
-    RuntimeConfig,
-)
-from gate.users import Role, set_user
+from compliance.oci.manifest import OCI_MANIFEST
 
-LAYERS: Final = 10
 REQUESTS_A_SECOND: Final = 200
 SECONDS: Final = 10
 MANY_FILES: Final = 50_000
 CONNECTIONS: Final = 8
-CHUNK: Final = 1 << 20
-USER, PASSWORD = "bench", "benchmark"
 REPOSITORY: Final = "bench/image"
-AUTHORIZATION: Final = {"Authorization": "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
-
-POLICY: Final = """\
-name: bench
-rules:
-  - {id: not-root, check: non-root, effect: deny, why: Root is root., fix: Set a user.}
-  - {id: no-secrets, check: secrets, effect: deny, why: Secrets leak., fix: Remove them.}
-  - id: safe-models
-    check: model-formats
-    with: {refuse-unsafe: true}
-    effect: deny
-    why: Pickles run code.
-    fix: Use safetensors.
-"""
-ADVISORY: Final = {
-    "id": "BENCH-1",
-    "modified": "2026-01-01T00:00:00Z",
-    "summary": "A package that nothing contains.",
-    "database_specific": {"severity": "LOW"},
-    "affected": [{"package": {"ecosystem": "PyPI", "name": "nothing"}, "versions": ["1.0"]}],
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image in an OCI layout. The same layers but the last make the next one."""
-
-    layout: Layout
-    manifest: Manifest
-    descriptor: Descriptor
-
-    @property
-    def blobs(self) -> tuple[Descriptor, ...]:
-        return (self.manifest.config, *self.manifest.layers)
-
-    @property
-    def size(self) -> int:
-        return sum(blob.size for blob in self.blobs)
-
-
-def make_image(layout: Layout, megabytes: int, kept: Sequence[Descriptor] = ()) -> Image:
-    each = (megabytes << 20) // LAYERS
-    return _image(layout, (*kept, *(_layer(layout, each) for _ in range(LAYERS - len(kept)))))
-
-
-def image_of_many_files(layout: Layout, count: int) -> Image:
-    """One layer of tiny files, as a Python environment is: what takes longest to read by the byte."""
-    with tempfile.TemporaryFile(dir=layout.root) as stream:
-        with tarfile.open(fileobj=stream, mode="w") as archive:
-            for number in range(count):
-                member = tarfile.TarInfo(f"opt/venv/lib/package-{number % 500}/module_{number}.py")
-                member.size = 20
-                archive.addfile(member, io.BytesIO(os.urandom(20)))
-        stream.seek(0)
-        layer = layout.write_bytes(stream.read(), OCI_LAYER_TAR)
-    return _image(layout, (layer,))
-
-
-def _image(layout: Layout, layers: tuple[Descriptor, ...]) -> Image:
-    config = ImageConfig(
-        architecture="amd64",
-        os="linux",
-        config=RuntimeConfig(user="65532"),
-        rootfs=RootFs(diff_ids=tuple(layer.digest for layer in layers)),
-    )
-    manifest = Manifest(config=layout.write_bytes(config.to_json(), OCI_CONFIG), layers=layers)
-    return Image(layout, manifest, layout.write_bytes(manifest.to_json(), OCI_MANIFEST))
-
-
-def _layer(layout: Layout, size: int) -> Descriptor:
-    """A tar of eight files of random bytes; uncompressed, so that its digest is its diffID."""
-    with tempfile.NamedTemporaryFile(dir=layout.root) as stream:
-        with tarfile.open(fileobj=stream, mode="w") as archive:
-            for number in range(8):
-                member = tarfile.TarInfo(f"opt/data/{os.urandom(4).hex()}-{number}")
-                member.size = size // 8
-                archive.addfile(member, _Random(member.size))
-        stream.flush()
-        stream.seek(0)
-        digest = Digest("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
-        layout.add_file(Path(stream.name), digest)
-        return Descriptor(media_type=OCI_LAYER_TAR, digest=digest, size=Path(stream.name).stat().st_size)
-
-
-class _Random(io.RawIOBase):
-    def __init__(self, size: int) -> None:
-        self._left = size
-        self._block = os.urandom(CHUNK)
-
-    def read(self, size: int = -1) -> bytes:
-        count = min(size, self._left, CHUNK)
-        self._left -= count
-        return self._block[:count]
-
-
-class Server:
-    """A process that listens on loopback and ends with the block."""
-
-    def __init__(self, name: str, process: subprocess.Popen[bytes], port: int) -> None:
-        self.name = name
-        self.process = process
-        self.port = port
-
-    def connect(self) -> http.client.HTTPConnection:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600, blocksize=CHUNK)
-        connection.connect()
-        return connection
-
-    @property
-    def peak(self) -> float:
-        """The most memory the process itself ever had, in MB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        return int(found[1]) / 1024 if found else 0.0
-
-
-@contextlib.contextmanager
-def bare_registry(root: Path) -> Iterator[Server]:
-    root.mkdir()
-    port = _free_port()
-    (root / "config.json").write_text(
-        json.dumps(
-            {
-                "version": 0.1,
-                "log": {"level": "error", "accesslog": {"disabled": True}},
-                "storage": {
-                    "filesystem": {"rootdirectory": str(root / "storage")},
-                    "cache": {"blobdescriptor": "inmemory"},
-                },
-                "http": {"addr": f"127.0.0.1:{port}", "secret": "bench"},
-            }
-        )
-    )
-    with _process(["docker-registry", "serve", str(root / "config.json")], root / "log") as process:
-        _wait(lambda: _listens(port))
-        yield Server("bare registry", process, port)
-
-
-@contextlib.contextmanager
-def gate(root: Path) -> Iterator[Server]:
-    for name in ("policies/advisories", "bases", "keys"):
-        (root / name).mkdir(parents=True)
-    (root / "policies" / "bench.yaml").write_text(POLICY)
-    (root / "policies" / "advisories" / "BENCH-1.json").write_text(json.dumps(ADVISORY))
-    set_user(root / "users.yaml", USER, Role.PUSH, PASSWORD)
-    command = [
-        *(sys.executable, "-c", "from gate.cli import main; main()", "serve", "--listen", "127.0.0.1:0"),
-        *("--data", str(root / "data"), "--policies", str(root / "policies"), "--bases", str(root / "bases")),
-        *("--trusted-keys", str(root / "keys"), "--users", str(root / "users.yaml")),
-    ]
-    log = root / "log"
-    with _process(command, log) as process:
-        _wait(lambda: "listening on" in log.read_text())
-        found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", log.read_text())
-        assert found is not None
-        yield Server("gate", process, int(found[1]))
-
-
-@contextlib.contextmanager
-def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
-
-
-def _wait(ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not ready():
-        if time.monotonic() > deadline:
-            raise SystemExit("a server does not start")
-        time.sleep(0.05)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def push_blobs(server: Server, image: Image) -> None:
+    """Push what the server lacks, as clients do: asking first, then each blob in one request."""
     connection = server.connect()
     for blob in image.blobs:
         connection.request("HEAD", f"/v2/{REPOSITORY}/blobs/{blob.digest}", headers=AUTHORIZATION)
@@ -330,74 +124,86 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def rate(image: Image, taken: float) -> float:
-    return image.size / taken / 1e6
+@dataclass
+class Transfers:
+    """One kind of transfer, measured on the bare registry and on the gate: MB/s, and processor seconds a GB."""
+
+    rates: dict[str, list[float]] = field(default_factory=dict)
+    costs: dict[str, list[float]] = field(default_factory=dict)
+
+    def measure(self, servers: Sequence[Server], image: Image, transfer: Callable[[Server, Image], None]) -> None:
+        for server in servers:
+            before = server.processor
+            taken = seconds(lambda server=server: transfer(server, image))
+            self.rates.setdefault(server.name, []).append(image.size / taken / 1e6)
+            self.costs.setdefault(server.name, []).append((server.processor - before) / image.size * 1e9)
+
+    def report(self, label: str) -> None:
+        for unit, values in (("MB/s", self.rates), ("processor s/GB", self.costs)):
+            bare, front = (statistics.median(each) for each in values.values())
+            row(f"{label}, {unit}", bare, front, f"{front / bare:.2f}x" if bare else "")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--megabytes", type=int, default=1024, help="size of the image (default 1024)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often blobs are pulled (default 3)")
+    parser.add_argument("--megabytes", type=int, default=1024, help="size of an image (default 1024)")
+    parser.add_argument("--rounds", type=int, default=3, help="how many images, each measured once (default 3)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mlgate-bench-") as name, contextlib.ExitStack() as stack:
         root = Path(name)
-        layout = Layout.create(root / "image")
         bare, front = (
             stack.enter_context(run(root / where)) for where, run in (("bare", bare_registry), ("gate", gate))
         )
-        images = [make_image(layout, given.megabytes)]
-        for _ in range(2):
-            images.append(make_image(layout, given.megabytes, images[0].manifest.layers[:-1]))
-        images.append(image_of_many_files(layout, MANY_FILES))
-        print(f"{machine()}; image of {given.megabytes} MB in {LAYERS} layers, all on loopback\n")
-        report(bare, front, images, given.rounds)
+        print(f"{machine()}; images of {given.megabytes} MB in {LAYERS} layers, all on loopback", end="")
+        print(f"; medians of {given.rounds}\n")
+        report(bare, front, Layout.create(root / "image"), given.megabytes, given.rounds)
 
 
-def report(bare: Server, front: Server, images: Sequence[Image], rounds: int) -> None:
-    first = images[0]
-    before = front.peak
+def report(bare: Server, front: Server, layout: Layout, megabytes: int, rounds: int) -> None:
+    pushes, through, admitted = Transfers(), Transfers(), Transfers()
+    servers, memory = (bare, front), [front.peak]
+    cold, warm = [], []
+    for _ in range(rounds):
+        image = make_image(layout, megabytes)
+        pushes.measure(servers, image, push_blobs)
+        through.measure(servers, image, pull_blobs)
+        memory.append(front.peak)
+        push_manifest(bare, image)
+        cold.append(seconds(lambda image=image: push_manifest(front, image)))
+        admitted.measure(servers, image, pull_blobs)
+        changed = make_image(layout, megabytes, image.manifest.layers[:-1])
+        push_blobs(front, changed)
+        warm.append(seconds(lambda changed=changed: push_manifest(front, changed)))
     row("", bare.name, front.name, "gate / bare")
-    pushed = [rate(first, seconds(lambda server=server: push_blobs(server, first))) for server in (bare, front)]
-    row("push, MB/s", *pushed, f"{pushed[1] / pushed[0]:.2f}x")
-    through = pulls((bare, front), first, rounds)
-    row("pull before admission, MB/s", *through, f"{through[1] / through[0]:.2f}x")
-    push_manifest(bare, first)
-    cold = seconds(lambda: push_manifest(front, first))
-    read = pulls((bare, front), first, rounds)
-    row("pull after admission, MB/s", *read, f"{read[1] / read[0]:.2f}x")
-    found = [asyncio.run(latencies(server, first.descriptor.digest)) for server in (bare, front)]
+    pushes.report("push")
+    through.report("pull before admission")
+    admitted.report("pull after admission")
+    report_latencies(bare, front, image, image_of_many_files(layout, MANY_FILES))
+    print(f"\nadmission, nothing known:      {statistics.median(cold):.2f} s")
+    print(f"admission, one layer changed:  {statistics.median(warm):.2f} s")
+    after = ", ".join(f"{peak:.0f}" for peak in memory[1:])
+    print(f"memory of the gate, at most:   {memory[0]:.0f} MB at the start; after push and pull of each image")
+    print(f"                               {after} MB; {front.peak:.0f} MB at the end")
+
+
+def report_latencies(bare: Server, front: Server, image: Image, large: Image) -> None:
+    found = [asyncio.run(latencies(server, image.descriptor.digest)) for server in (bare, front)]
     for share in (0.5, 0.99):
         times = [percentile(values, share) for values in found]
         label = f"manifest GET at {REQUESTS_A_SECOND}/s, p{share * 100:.0f}, ms"
         row(label, *times, f"{times[1] - times[0]:+.2f} ms")
-    warm = []
-    for image in images[1:3]:
-        push_blobs(front, image)
-        warm.append(seconds(lambda image=image: push_manifest(front, image)))
-    push_blobs(front, images[3])
-    judging = threading.Thread(target=push_manifest, args=(front, images[3]))
+    push_blobs(front, large)
+    judging = threading.Thread(target=push_manifest, args=(front, large))
     judging.start()
-    busy = asyncio.run(latencies(front, first.descriptor.digest))
+    busy = asyncio.run(latencies(front, image.descriptor.digest))
     judging.join()
     for share in (0.5, 0.99):
         row(f"the same while judging, p{share * 100:.0f}, ms", "", percentile(busy, share), "")
-    print(f"\nadmission, nothing known:      {cold:.2f} s")
-    print(f"admission, one layer changed:  {statistics.median(warm):.2f} s")
-    print(f"memory of the gate, at most:   {before:.0f} MB before, {front.peak:.0f} MB after")
-
-
-def pulls(servers: Sequence[Server], image: Image, rounds: int) -> list[float]:
-    """The median rate of each server, the servers taking turns."""
-    taken: dict[str, list[float]] = {server.name: [] for server in servers}
-    for _ in range(rounds):
-        for server in servers:
-            taken[server.name].append(rate(image, seconds(lambda server=server: pull_blobs(server, image))))
-    return [statistics.median(values) for values in taken.values()]
 
 
 def row(label: str, *cells: float | str) -> None:
     shown = [cell if isinstance(cell, str) else f"{cell:.2f}" if cell < 100 else f"{cell:.0f}" for cell in cells]
-    print(label.ljust(34) + "".join(cell.rjust(16) for cell in shown), flush=True)
+    print(label.ljust(40) + "".join(cell.rjust(16) for cell in shown), flush=True)
 
 
 if __name__ == "__main__":
