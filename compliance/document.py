@@ -248,7 +248,11 @@ def _as_invalid_input(
 
 def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
     loc, kind, message = problem["loc"], problem["type"], problem["msg"].removeprefix("Value error, ")
-    name = ".".join(str(part) for part in loc if part != "[key]") or "the file"
+    name = ".".join(str(part) for part in loc if part != "[key]")
+    if kind == "model_type":
+        message = "is not a mapping of keys to values"
+    if not name:
+        return message
     if kind == "extra_forbidden":
         near = nearest(str(loc[-1]), keys_of(model, loc[:-1]))
         return f"unknown key {loc[-1]!r}" + (f", did you mean {near!r}?" if near else "")

@@ -6,7 +6,22 @@ from pathlib import Path
 
 import click
 
-from builder.cli import advisories, base, cache, compare, db, fix, image, key, plan, policy, smoke, verify, why
+from builder.cli import (
+    advisories,
+    base,
+    cache,
+    compare,
+    db,
+    fix,
+    image,
+    key,
+    plan,
+    policy,
+    smoke,
+    verify,
+    vex,
+    why,
+)
 from builder.cli import project as project_commands
 from builder.cli.context import Session, failing_well
 
@@ -64,6 +79,7 @@ for command in (
     *why.COMMANDS,
     *smoke.COMMANDS,
     fix.command,
+    vex.command,
     base.group,
     cache.group,
     key.group,

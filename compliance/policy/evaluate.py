@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from compliance.evidence import Absent, Evidence, Subject, VulnerabilityScan
-from compliance.policy import waivers
+from compliance.policy import vex_notes, waivers
 from compliance.policy.canonical import digest_of, in_utc
 from compliance.policy.check import Result, Selector
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict, Violation
@@ -37,7 +37,9 @@ def evaluate(policies: PolicySet, evidence: Evidence, at: datetime, *, later: bo
         policy_digest=policies.digest,
         evidence_digest=digest_of(evidence),
         databases=tuple(replace(one, updated=in_utc(one.updated)) for one in seen.databases),
-        notes=seen.notes + waivers.notes(policies.waivers, outcomes, evidence.subject, moment),
+        notes=seen.notes
+        + waivers.notes(policies.waivers, outcomes, evidence.subject, moment)
+        + vex_notes.notes(policies, outcomes, evidence.subject, moment),
         outcomes=outcomes,
         mode=policies.mode(evidence.subject),
         exemptions=exemptions(policies, outcomes, evidence.subject, moment),

@@ -60,6 +60,10 @@ class VexProduct:
             not self.parts or any(_fits(part, culprit) for part in self.parts)
         )
 
+    def is_image(self, subject: Subject) -> bool:
+        """Whether it is about the subject, or packages in it, and no other image."""
+        return self.purl.type == "oci" and _is_image(self.purl, subject)
+
     @property
     def names_version(self) -> bool:
         """Whether it is about certain versions only."""
@@ -140,6 +144,11 @@ class VexBook:
 
     def about(self, violation: Violation, trust: VexTrust, subject: Subject, at: datetime) -> VexStatement | None:
         """The statement that counts for a finding at this time, whatever it says."""
+        newest = self.newest(violation, trust, subject, at)
+        return newest if newest is not None and at - newest.made <= timedelta(days=trust.days) else None
+
+    def newest(self, violation: Violation, trust: VexTrust, subject: Subject, at: datetime) -> VexStatement | None:
+        """The statement on a finding that no other has replaced, even if it is too old to count."""
         those = {
             id(one): one for name in (violation.key, *violation.aliases) for one in self.by_name.get(name, ())
         }
@@ -148,8 +157,7 @@ class VexBook:
             for one in those.values()
             if one.author in trust.authors and one.made <= at and one.is_about(violation, subject)
         ]
-        newest = max(fitting, key=lambda one: (one.made, -_FAVOUR[one.status]), default=None)
-        return newest if newest is not None and at - newest.made <= timedelta(days=trust.days) else None
+        return max(fitting, key=lambda one: (one.made, -_FAVOUR[one.status]), default=None)
 
 
 TRUSTS_NOBODY: Final = VexTrust()

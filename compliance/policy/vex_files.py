@@ -214,6 +214,8 @@ def _of_cyclonedx(document: _CycloneDx, file: str) -> tuple[VexStatement, ...]:
     if author is None:
         raise InvalidInput(f"{file} does not say who made it", remedy="Name an author under metadata.")
     purls = document.purls
+    described = _purl(document.metadata.component.purl)
+    image = described if described is not None and described.type == "oci" else None
     statements = []
     for one in document.vulnerabilities:
         if one.analysis is None:
@@ -226,12 +228,19 @@ def _of_cyclonedx(document: _CycloneDx, file: str) -> tuple[VexStatement, ...]:
                 made=_made(one, one.analysis, document, file),
                 names=(one.id,),
                 status=_STATUS[one.analysis.state],
-                products=tuple(VexProduct(purl) for purl in refs if purl is not None),
+                products=tuple(_product(purl, image) for purl in refs if purl is not None),
                 justification=_JUSTIFICATION.get(one.analysis.justification or ""),
                 reason=one.analysis.detail,
             )
         )
     return tuple(statements)
+
+
+def _product(purl: PackageURL, image: PackageURL | None) -> VexProduct:
+    """What a document about one image says of a package in it, it says of no other image."""
+    if image is None or purl == image:
+        return VexProduct(purl)
+    return VexProduct(image, (purl,))
 
 
 def _local(ref: str) -> str:

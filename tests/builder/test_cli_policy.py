@@ -17,12 +17,13 @@ from builder.places import ProjectPlaces
 from builder.spec import read_spec
 from compliance.archive import save_judged
 from compliance.errors import InvalidInput
+from compliance.evidence import Subject
 from compliance.inventory import Origin
 from compliance.policy.decision import Effect, RuleOutcome, Status, Violation
 from compliance.policy.evaluate import evaluate
 from compliance.policy.loader import load_policies
 from compliance.policy.registry import checks
-from compliance.policy.reports import Place
+from compliance.policy.reports import Place, to_json
 from tests.compliance.policy.policy_evidence import given_evidence
 
 POLICIES = Path(__file__).parents[2] / "policies"
@@ -198,3 +199,27 @@ def test_a_machine_without_a_database_is_told_how_to_get_one(mlbuild: Any, tmp_p
     assert "names no registry" in mlbuild("db", "update", "--from", "trivy-db", code=2).output
     closed = mlbuild("db", "update", "--from", "127.0.0.1:9/trivy-db", code=3)
     assert "Check that the registry 127.0.0.1:9 runs and can be reached." in closed.output
+
+
+@pytest.mark.parametrize(("form", "marker"), [("openvex", "https://openvex.dev/ns/v0.2.0"), ("cyclonedx", "1.6")])
+def test_a_decision_is_told_as_vex(mlbuild: Any, tmp_path: Path, form: str, marker: str) -> None:
+    evidence = given_evidence(vulnerabilities=[LOW])
+    stored = tmp_path / "decision.json"
+    stored.write_bytes(to_json(evaluate(load_policies(POLICIES), evidence, NOW)))
+    arguments = ("vex", "--author", "Platform", "--form", form, "--decision", stored)
+    told = mlbuild(*arguments).stdout
+    assert json.loads(told)["@context" if form == "openvex" else "specVersion"] == marker
+    mlbuild(*arguments, "-o", tmp_path / "vex.json")
+    assert (tmp_path / "vex.json").read_text() == told
+
+
+def test_what_is_no_decision_on_an_image_gives_no_vex(mlbuild: Any, tmp_path: Path) -> None:
+    stored = tmp_path / "decision.json"
+    stored.write_text("{}")
+    said = mlbuild("vex", "--author", "Platform", "--decision", stored, code=2).stderr
+    assert "decision.json: not a stored decision" in said
+    assert "mlbuild check --report decision.json" in said
+    lock = given_evidence(Subject("serving/iris"))
+    stored.write_bytes(to_json(evaluate(load_policies(POLICIES), lock, NOW)))
+    said = mlbuild("vex", "--author", "Platform", "--decision", stored, code=2).stderr
+    assert "this decision is about a lock" in said

@@ -50,7 +50,10 @@ class ExpressionParameters(Parameters):
 
     @model_validator(mode="after")
     def _compiles(self) -> ExpressionParameters:
-        compile_expression(self.expect, self.each)
+        try:
+            compile_expression(self.expect, self.each)
+        except ValueError as error:
+            raise ValueError(f"expect: {error}") from error
         return self
 
 

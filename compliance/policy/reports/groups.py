@@ -121,11 +121,6 @@ def undecided(decision: Decision) -> tuple[Undecided, ...]:
     )
 
 
-def waived_violations(decision: Decision) -> tuple[tuple[RuleOutcome, Violation], ...]:
-    """Every violation that a waiver covers, with its rule."""
-    return tuple((outcome, one) for outcome in decision.outcomes for one in outcome.violations if one.waiver)
-
-
 def name(subject: Subject) -> str:
     """The subject as a reference: `serving/iris@sha256:…`, or `serving/iris (lock)` where none is built yet."""
     return f"{subject.repository}@{subject.digest}" if subject.digest else f"{subject.repository} (lock)"

@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from compliance.policy.canonical import in_utc
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status
+from compliance.policy.reports.excused import excuse_of
 from compliance.policy.reports.groups import headline_of, name
 from compliance.policy.wording import count, origin_words, printable
 
@@ -67,21 +68,21 @@ def _case(suite: Element, decision: Decision, outcome: RuleOutcome) -> None:
         found = [one for one in outcome.violations if one.waiver is None]
         summary = f"{count(len(found), 'finding')}: {outcome.why}"
         failure = SubElement(case, "failure", message=printable(summary), type=printable(outcome.check))
-        failure.text = _told(outcome)
+        failure.text = _told(decision, outcome)
     elif kind == "error":
         error = SubElement(case, "error", message=reason, type="undecided")
         error.text = f"{printable(outcome.why)}\n{printable(outcome.fix)}"
     elif kind == "skipped":
         SubElement(case, "skipped", message=reason)
     elif outcome.violations:
-        SubElement(case, "system-out").text = _told(outcome)
+        SubElement(case, "system-out").text = _told(decision, outcome)
 
 
-def _told(outcome: RuleOutcome) -> str:
+def _told(decision: Decision, outcome: RuleOutcome) -> str:
     lines = []
     for one in outcome.violations:
         origin = origin_words(one.origin, one.chain)
-        excused = f" (waived by {one.waiver})" if one.waiver else ""
+        excused = f" (waived by {excuse_of(decision, one)})" if one.waiver else ""
         lines.append(printable(one.message + (f" [{origin}]" if origin else "") + excused))
         lines.append(f"  -> {printable(one.remedy or outcome.fix)}")
     return "\n".join(lines)

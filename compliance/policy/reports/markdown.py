@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from compliance.policy.decision import Decision, Status
+from compliance.policy.reports.excused import excused
 from compliance.policy.reports.groups import (
     Told,
     age,
@@ -16,9 +17,8 @@ from compliance.policy.reports.groups import (
     tally,
     told,
     undecided,
-    waived_violations,
 )
-from compliance.policy.wording import count, label
+from compliance.policy.wording import count
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>|#~!])")
 
@@ -30,16 +30,16 @@ def to_markdown(decision: Decision) -> str:
 
 def _lines(decision: Decision) -> Iterator[str]:
     yield f"## {headline_of(decision)} {_plain(name(decision.subject))}"
-    for one in told(decision):
-        yield from _rule(one)
+    for rule in told(decision):
+        yield from _rule(rule)
     for unclear in undecided(decision):
         yield from ("", f"### Undecided: {_plain(', '.join(unclear.rules))}", "", _plain(unclear.reason))
-    waived = waived_violations(decision)
+    waived = excused(decision)
     if waived:
         yield from ("", "### Waived", "")
-        for outcome, excused in waived:
-            by = f"{excused.key} in {label(excused.culprit)}, by {excused.waiver}"
-            yield f"- {_plain(outcome.rule)}: {_plain(by)}"
+        for one in waived:
+            yield f"- {_plain(one.by)}"
+            yield from (f"  - {_plain(finding)}" for finding in one.findings)
     yield ""
     pending = decision.with_status(Status.PENDING)
     if pending:

@@ -8,6 +8,7 @@ from typing import Final
 
 from compliance.policy.canonical import in_utc
 from compliance.policy.decision import Decision, RuleOutcome, Status
+from compliance.policy.reports.excused import excused
 from compliance.policy.reports.groups import (
     Group,
     Told,
@@ -17,10 +18,9 @@ from compliance.policy.reports.groups import (
     name,
     told,
     undecided,
-    waived_violations,
 )
 from compliance.policy.reports.style import STYLE
-from compliance.policy.wording import count, label, printable
+from compliance.policy.wording import count, printable
 
 _SAFE: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 """The page's own content security policy: should text from an image ever become markup, it can load nothing."""
@@ -126,13 +126,14 @@ def _undecided(decision: Decision) -> Iterator[str]:
 
 
 def _waived(decision: Decision) -> Iterator[str]:
-    waived = waived_violations(decision)
+    waived = excused(decision)
     if not waived:
         return
     yield "<h2>Waived</h2><ul>"
-    for outcome, one in waived:
-        by = f"{one.key} in {label(one.culprit)}, by {one.waiver}"
-        yield f"<li><strong>{_text(outcome.rule)}</strong>: {_text(by)}</li>"
+    for one in waived:
+        yield f"<li>{_text(one.by)}<ul>"
+        yield from (f"<li>{_text(finding)}</li>" for finding in one.findings)
+        yield "</ul></li>"
     yield "</ul>"
 
 

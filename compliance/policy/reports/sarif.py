@@ -14,6 +14,7 @@ from typing import Any, Final
 from compliance.evidence import Severity
 from compliance.policy.canonical import in_utc
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict, Violation
+from compliance.policy.reports.excused import excuse_of
 from compliance.policy.reports.groups import headline_of, name
 from compliance.policy.reports.places import Place, PlacesOf, nowhere
 from compliance.policy.wording import label, origin_words
@@ -123,7 +124,7 @@ def _result(
     result["properties"] = {key: value for key, value in facts.items() if value is not None}
     if violation.waiver is not None:
         result["suppressions"] = [
-            {"kind": "external", "status": "accepted", "justification": f"waiver {violation.waiver}"}
+            {"kind": "external", "status": "accepted", "justification": excuse_of(decision, violation)}
         ]
     return result
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from compliance.policy.decision import Decision, RuleOutcome, Status, Verdict
+from compliance.policy.reports.excused import excused
 from compliance.policy.reports.groups import (
     Group,
     Told,
@@ -19,9 +20,8 @@ from compliance.policy.reports.groups import (
     tally,
     told,
     undecided,
-    waived_violations,
 )
-from compliance.policy.wording import count, label, printable
+from compliance.policy.wording import count, printable
 
 STYLES: Final = {Verdict.ADMITTED: "bold green", Verdict.REFUSED: "bold red", Verdict.UNDECIDABLE: "bold yellow"}
 SHOWN_IN_A_GROUP: Final = 5
@@ -104,8 +104,9 @@ def _remedy(text: str) -> Text:
 
 def _rest(decision: Decision, *, verbose: bool) -> Iterator[Line]:
     """What was waived, what waits, what passed, what the findings rest on."""
-    for outcome, one in waived_violations(decision):
-        yield 0, Text(f"waived: {outcome.rule}: {one.key} ({label(one.culprit)}) by {one.waiver}", style="dim")
+    for waiver in excused(decision):
+        yield 0, Text("waived: ", style="cyan").append(waiver.by, style="default")
+        yield from ((2, Text(finding, style="dim")) for finding in waiver.findings)
     pending = decision.with_status(Status.PENDING)
     if pending:
         yield 0, Text(f"waiting for the image: {', '.join(outcome.rule for outcome in pending)}")

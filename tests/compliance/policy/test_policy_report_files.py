@@ -89,7 +89,7 @@ def test_what_is_waived_is_suppressed() -> None:
         for outcome in decision.outcomes
     )
     run = sarif(replace(decision, outcomes=waived))
-    assert all(one["suppressions"][0]["justification"] == "waiver waivers/p.yaml" for one in run["results"])
+    assert all(one["suppressions"][0]["justification"] == "waivers/p.yaml" for one in run["results"])
 
 
 def test_junit_counts_what_failed_what_broke_and_what_waits() -> None:

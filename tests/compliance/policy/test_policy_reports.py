@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from datetime import date
+from html import escape
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,18 @@ from compliance.evidence import Evidence, Subject
 from compliance.policy.decision import Decision
 from compliance.policy.evaluate import evaluate
 from compliance.policy.loader import load_policies
-from compliance.policy.reports import from_json, one_line, render, to_json, to_markdown
+from compliance.policy.model import Approval, Waiver
+from compliance.policy.reports import (
+    from_json,
+    one_line,
+    render,
+    to_html,
+    to_json,
+    to_junit,
+    to_markdown,
+    to_sarif,
+)
+from compliance.policy.vex import Justification
 from tests.compliance.policy.policy_evidence import AT, SUBJECT, evidence, given_evidence
 
 DATA = Path(__file__).parent / "data" / "reports"
@@ -85,6 +99,42 @@ def test_colour_adds_nothing_but_colour() -> None:
 def test_passed_rules_are_only_counted_unless_asked_for() -> None:
     assert "passed: approved-base" not in shown(decide())
     assert "passed: approved-base (policy baseline)" in shown(decide(), verbose=True)
+
+
+def excused() -> Decision:
+    """What a waiver excuses, of which it is told who stands for it, until when and why."""
+    waiver = Waiver(
+        "waivers/webp.yaml",
+        "no-known-critical",
+        "vision@example.com",
+        "WebP is <compiled> out.",
+        date(2026, 11, 1),
+        date(2026, 12, 31),
+        vulnerability="CVE-2023-4863",
+        justification=Justification.VULNERABLE_CODE_NOT_PRESENT,
+        approvals=(Approval("alice@example.com", date(2026, 11, 2)),),
+    )
+    return evaluate(replace(SHIPPED, waivers=(waiver,)), given_evidence(**WORST), AT)
+
+
+SAID = (
+    "waivers/webp.yaml (vision@example.com, until 2026-12-31): WebP is <compiled> out. "
+    "(vulnerable_code_not_present; approved by alice@example.com)"
+)
+
+
+def test_every_report_says_who_excused_what_until_when_and_why() -> None:
+    decision = excused()
+    terminal = shown(decision, width=200)
+    assert f"waived: {SAID}\n  no-known-critical: CVE-2023-4863 in pillow 9.4.0\n" in terminal
+    markdown = to_markdown(decision).replace("\\", "")
+    assert f"### Waived\n\n- {SAID}\n  - no-known-critical: CVE-2023-4863 in pillow 9.4.0\n" in markdown
+    html = to_html(decision).decode()
+    assert f"<li>{escape(SAID)}<ul>\n<li>no-known-critical: CVE-2023-4863 in pillow 9.4.0</li>" in html
+    (run,) = json.loads(to_sarif(decision))["runs"]
+    assert SAID in [one["suppressions"][0]["justification"] for one in run["results"] if "suppressions" in one]
+    assert escape(f"(waived by {SAID})", quote=False) in to_junit(decision).decode()
+    assert json.loads(to_json(decision))["exemptions"][0]["approved_by"] == ["alice@example.com"]
 
 
 def test_long_lists_are_cut_unless_asked_for() -> None:

@@ -82,6 +82,34 @@ def test_a_statement_of_a_trusted_author_excuses_and_is_told() -> None:
     assert from_json(to_json(decision)) == decision
 
 
+def test_a_statement_that_ended_or_ends_soon_is_noted() -> None:
+    (gone,) = judged(*read(openvex()), at=datetime(2027, 1, 31, tzinfo=UTC)).notes
+    said = "GHSA-1111 counts no more after 90 days; what it excused is still there"
+    assert gone == f"statement in vex/0.json ({VENDOR}) on {said}"
+    (soon,) = judged(*read(openvex()), at=datetime(2027, 1, 20, tzinfo=UTC)).notes
+    assert soon == f"statement in vex/0.json ({VENDOR}) on GHSA-1111 counts for 10 more days"
+    assert judged(*read(openvex())).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("product", "noted"),
+    [
+        (f"pkg:oci/iris@{SUBJECT.digest}", True),
+        (f"pkg:oci/iris@{Digest.of(b'other')}", False),
+        ("pkg:pypi/gone", False),
+    ],
+)
+def test_a_statement_about_this_image_that_excuses_nothing_is_noted(product: str, noted: bool) -> None:
+    unused = openvex(vulnerability={"name": "CVE-2020-1"}, products=[{"@id": product}])
+    expected = f"statement in vex/0.json ({VENDOR}) on CVE-2020-1 excuses nothing here: it can be deleted"
+    assert judged(*read(unused)).notes == ((expected,) if noted else ())
+
+
+def test_nothing_is_noted_of_statements_that_nobody_trusts() -> None:
+    unused = openvex(vulnerability={"name": "CVE-2020-1"}, products=[{"@id": f"pkg:oci/iris@{SUBJECT.digest}"}])
+    assert judged(*read(unused), trust=VexTrust()).notes == ()
+
+
 IMAGE = f"pkg:oci/iris@{SUBJECT.digest}"
 
 
@@ -263,8 +291,7 @@ def test_what_is_written_is_read_again_and_excuses_elsewhere(write: Any) -> None
     later = AT + timedelta(days=1)
     assert judged(*parse_vex(raw, "vex/ours.json"), at=later).verdict is Verdict.ADMITTED
     other = replace(SUBJECT, digest=Digest.of(b"other"))
-    if write is to_openvex:
-        assert judged(*parse_vex(raw, "vex/ours.json"), at=later, subject=other).verdict is Verdict.REFUSED
+    assert judged(*parse_vex(raw, "vex/ours.json"), at=later, subject=other).verdict is Verdict.REFUSED
 
 
 def test_openvex_says_what_is_accepted_and_what_is_open() -> None:
