@@ -3,7 +3,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: help demo test test-fast lint format generate bench bench-build bench-memory bench-sbom bench-bytecode bench-pull bench-gate bench-policy clean setup setup-test
+.PHONY: help demo test test-fast crash-test lint format generate bench bench-build bench-memory bench-sbom bench-bytecode bench-pull bench-gate bench-policy clean setup setup-test
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ test: setup-test lint ## Everything: lint, types, unit and acceptance tests
 
 test-fast: setup-test ## Unit tests only, under a minute
 	$(BIN)/pytest -n 2 -m "not acceptance"
+
+crash-test: setup-test ## Crashes and failures at random, an hour of them at most, and the gate's promises held against each
+	$(BIN)/python -m tests.crash --quiet
 
 lint: setup-test ## ruff, mypy --strict
 	$(BIN)/ruff check .

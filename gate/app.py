@@ -69,7 +69,7 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         stack.enter_context(alone_in(data))
         stack.enter_context(scratch(data))
         store = stack.enter_context(closing(Store(settings.database_url)))
-        upstream = await stack.enter_async_context(await _upstream(settings, store.secret("registry"), stack))
+        upstream = await stack.enter_async_context(await open_upstream(settings, store.secret("registry"), stack))
         cache = BlobCache(data / "cache" / "blobs", settings.cache_bytes)
         intents = store.intents(own_name(data), now)
         publication = Publication(store, intents, upstream.client, now)
@@ -128,7 +128,8 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         )
 
 
-async def _upstream(settings: Settings, secret: bytes, stack: AsyncExitStack) -> Upstream:
+async def open_upstream(settings: Settings, secret: bytes, stack: AsyncExitStack) -> Upstream:
+    """The registry behind the gate, to be entered; an embedded one runs for as long as `stack` is open."""
     if settings.upstream is None:
         registry = await stack.enter_async_context(EmbeddedRegistry(settings.data / "registry", secret))
         return Upstream(registry.url, registry.credentials)

@@ -13,6 +13,7 @@ import click
 from compliance.errors import ComplianceError, InvalidInput
 from gate.database_commands import database
 from gate.own_key import public_key
+from gate.reconcile_command import reconcile
 from gate.server import serve
 from gate.settings import PREFIX, Settings, configure, read_settings
 from gate.settings_options import print_settings, settings_options, unknown_variables
@@ -174,3 +175,4 @@ def show_key(data: Path | None) -> None:
 
 
 main.add_command(database)
+main.add_command(reconcile)

@@ -82,6 +82,12 @@ class Intents:
         """Remember that an upload was begun, at `location` in the registry."""
         self._add(StoredIntent(id=id_, repository=repository, upload=location))
 
+    def moved(self, id_: str, location: str) -> None:
+        """Remember where the registry goes on with an upload, and that somebody is still at it."""
+        going_on = update(StoredIntent).where(StoredIntent.id == id_).values(upload=location, at=self._now())
+        with self._database.writing() as session:
+            session.execute(going_on)
+
     def end(self, id_: str) -> None:
         """Take an intent away, whoever is at it; nothing when it is not there."""
         with self._database.writing() as session:

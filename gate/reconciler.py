@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
-from compliance.errors import ComplianceError
+from compliance.errors import ComplianceError, Unavailable
 from compliance.oci.digest import Digest
 from compliance.oci.registry import RegistryClient, RegistryError
 from gate.intents import Intents, StoredIntent
@@ -83,6 +84,23 @@ class Reconciler:
                     repairs += self._settle(client, intent, dry=dry)
         return tuple(repairs)
 
+    def compare(self, *, dry: bool = False) -> tuple[Repair, ...]:
+        """Hold all that may be read against the registry, which takes a request or two for each.
+
+        For when more than a crash has come over them, such as a copy of one that was put back without the other.
+        What the registry has beyond that cannot be listed, and nobody can read it.
+        """
+        repairs: list[Repair] = []
+        with self._client() as client:
+            for repository, digest in self._store.published.kept():
+                with self._publication.turn(repository):
+                    repairs += _taken(repository, self._blob_steps(client, repository, digest), dry=dry)
+                    repairs += _taken(repository, self._manifest_steps(client, repository, digest), dry=dry)
+            for repository, tag in self._store.published.tags():
+                with self._publication.turn(repository):
+                    repairs += _taken(repository, self._tag_steps(client, repository, tag), dry=dry)
+        return tuple(repairs)
+
     @contextmanager
     def repairing(self, every: float) -> Iterator[None]:
         """Settle what is left over now, and again every so many seconds, for as long as the block lasts."""
@@ -116,19 +134,12 @@ class Reconciler:
         with self._publication.turn(intent.repository):
             if not dry and not self._intents.claim(intent):
                 return  # it came to its end meanwhile, or somebody else settles it
-            what = "finish what was begun"
-            try:
-                for step in self._steps(client, intent):
-                    what = step.what
-                    if not dry:
-                        step.act()
-                        log.warning("%s: %s: done, since it was left half done", intent.repository, what)
-                    yield Repair(intent.repository, what)
-                if not dry:
-                    self._intents.end(intent.id)
-            except ComplianceError as error:
-                log.warning("%s: %s: not yet: %s", intent.repository, what, error)
-                yield Repair(intent.repository, what, error.message)
+            failed = False
+            for repair in _taken(intent.repository, self._steps(client, intent), dry=dry):
+                failed |= repair.failed is not None
+                yield repair
+            if not dry and not failed:
+                self._intents.end(intent.id)
 
     def _steps(self, client: RegistryClient, intent: StoredIntent) -> Iterator[_Step]:
         """What is to be done; each is looked for when those before are done."""
@@ -144,7 +155,7 @@ class Reconciler:
             yield from self._tag_steps(client, repository, intent.tag)
 
     def _manifest_steps(self, client: RegistryClient, repository: str, digest: Digest) -> Iterator[_Step]:
-        published = self._store.kept_by(repository, digest)
+        published = self._store.published.kept_by(repository, digest)
         there = client.has_manifest(repository, digest)
         if published is not None and not there:
             yield _Step(
@@ -166,6 +177,31 @@ class Reconciler:
                 f"point {tag} in the registry at {published.digest} again",
                 lambda: client.put_manifest(repository, tag, published.raw, published.media_type, refer=False),
             )
+
+    def _blob_steps(self, client: RegistryClient, repository: str, digest: Digest) -> Iterator[_Step]:
+        published = self._store.published.kept_by(repository, digest)
+        for blob in () if published is None else self._store.published.blobs(published):
+            if client.blob_size(repository, blob) is None:
+                yield _Step(f"have {blob} of {digest} again", partial(_cannot_restore, repository))
+
+
+def _taken(repository: str, steps: Iterator[_Step], *, dry: bool) -> Iterator[Repair]:
+    """Take the steps one after the other, up to one that fails."""
+    what = "find out what is wrong"
+    try:
+        for step in steps:
+            what = step.what
+            if not dry:
+                step.act()
+                log.warning("%s: %s: done, since it was left half done", repository, what)
+            yield Repair(repository, what)
+    except ComplianceError as error:
+        log.warning("%s: %s: not yet: %s", repository, what, error)
+        yield Repair(repository, what, error.message)
+
+
+def _cannot_restore(repository: str) -> None:
+    raise Unavailable(f"the registry lost it, and only who pushed it has it: push it to {repository} once more")
 
 
 def _behind(client: RegistryClient, repository: str, tag: str) -> Digest | None:

@@ -23,6 +23,7 @@ from gate.blob_records import BlobRecords
 from gate.catalogue import Catalogue
 from gate.database import Changes, Database
 from gate.intents import Intents, fulfil
+from gate.published import Published
 from gate.schema import (
     Kind,
     StoredBlob,
@@ -48,6 +49,7 @@ class Store:
         self.blobs = BlobRecords(self._database, self._changes, self.audit)
         self.standings = Standings(self._database, self._changes, self.audit)
         self.catalogue = Catalogue(self._database)
+        self.published = Published(self._database)
 
     def close(self) -> None:
         self._database.close()
@@ -139,14 +141,6 @@ class Store:
                 return session.get(StoredManifest, (repository, Digest(target)))
             tag = session.get(StoredTag, (repository, target))
             return None if tag is None else session.get(StoredManifest, (repository, tag.digest))
-
-    def kept_by(self, repository: str, kept_as: Digest) -> StoredManifest | None:
-        """The readable manifest for whose sake the registry behind the gate has one of this digest."""
-        query = select(StoredManifest).where(
-            StoredManifest.repository == repository, StoredManifest.kept_as == kept_as
-        )
-        with self._database.reading() as session:
-            return session.scalars(query).first()
 
     def kept(self, repository: str, digests: Iterable[Digest], *, audited: bool) -> Mapping[Digest, Digest | None]:
         """Those of the manifests that may be read, and what the registry behind the gate has in their place.

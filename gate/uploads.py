@@ -41,6 +41,11 @@ class Upload:
     query: str = ""
     stale: bool = False
 
+    @property
+    def target(self) -> str:
+        """Path and query in one."""
+        return f"{self.path}?{self.query}"
+
 
 class Uploads:
     """All uploads. `key` seals the Locations; gates that share it can go on with each other's uploads."""
@@ -72,7 +77,7 @@ class Uploads:
 
     def location(self, upload: Upload) -> str:
         """Where the client goes on: a path and query on whatever name it knows the gate by."""
-        there = f"{upload.path}?{upload.query}".encode()
+        there = upload.target.encode()
         sealed = base64.urlsafe_b64encode(self._seal(upload, there) + there).rstrip(b"=").decode()
         return f"/v2/{upload.repository}/blobs/uploads/{upload.id}?{urlencode({_SEAL: sealed})}"
 

@@ -62,6 +62,7 @@ async def upload_chunk(
         if answer.status != 202:
             raise await refusal(answer, unknown_upload())
         upload, headers = _moved(service, upload, answer)
+    await asyncio.to_thread(service.intents.moved, upload.id, upload.target)
     return Response(status_code=202, headers={**VERSION, **headers})
 
 

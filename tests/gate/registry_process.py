@@ -14,17 +14,19 @@ from compliance.oci.registry import RegistryClient, RegistryError
 
 
 class Registry:
-    """A process on `root`, that deletes nothing, as is its default."""
+    """A process on `root`, that deletes nothing, as is its default, unless `deletes` says so."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, deletes: bool = False) -> None:
         root.mkdir()
+        self.storage = root / "storage"
         with closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self._config = root / "config.yml"
         self._config.write_text(
             "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
-            f"storage: {{filesystem: {{rootdirectory: {root}/storage}}}}\n"
+            f"storage:\n  filesystem: {{rootdirectory: {self.storage}}}\n"
+            f"  delete: {{enabled: {str(deletes).lower()}}}\n"
             f"http: {{addr: '127.0.0.1:{self.port}', secret: of-the-test}}\n"
         )
         self._log = root / "log"

@@ -1,0 +1,512 @@
+"""Random interleavings of everything that can happen to a gate, from a seed that makes them again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import httpx
+
+from compliance.oci.digest import Digest
+from compliance.policy.loader import load_policies
+from compliance.policy.model import PolicySet
+from tests.crash import content
+from tests.crash.content import Item, Nature
+from tests.crash.model import Answer, Model, Told
+from tests.crash.promises import Promises, check, read_records
+from tests.crash.proxy import Failure, Moment
+from tests.crash.world import POLICIES, World
+
+REPOSITORIES: Final = ("crash/app", "crash/other")
+TAGS: Final = ("v1", "v2", "latest")
+JUMPS: Final = (-400 * 86400, -86400, -90, 0, 0, 90, 86400, 400 * 86400)
+QUIET_SECONDS: Final = 30.0
+
+_MANIFESTS: Final = "/manifests/"
+_BLOBS: Final = "/blobs/sha256"
+_UPLOADS: Final = "/blobs/uploads/"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A moment in a request at which the gate is killed: held in the proxy, or in the scanner."""
+
+    name: str
+    during: str
+    method: str = ""
+    path: str = ""
+    moment: Moment = Moment.BEFORE
+    skip: int = 0
+    scanner: str = ""
+
+
+POINTS: Final = (
+    Point("upload: begin, not asked", "upload", "POST", _UPLOADS),
+    Point("upload: begin, answered", "upload", "POST", _UPLOADS, Moment.AFTER),
+    Point("upload: end, not asked", "upload", "PUT", _UPLOADS),
+    Point("upload: end, answered", "upload", "PUT", _UPLOADS, Moment.AFTER),
+    Point("step 4: resolving", "push", "HEAD", _BLOBS),
+    Point("step 5: fetching a blob", "push", "GET", _BLOBS),
+    Point("step 5: scanning the bytes", "push", scanner="image"),
+    Point("step 8: matching advisories", "push", scanner="sbom"),
+    Point("step 9 done: recorded, not published", "push", "PUT", _MANIFESTS),
+    Point("step 10: in the registry, not readable", "push", "PUT", _MANIFESTS, Moment.AFTER),
+    Point("step 10 done: readable, not attested", "push", "POST", _UPLOADS),
+    Point("step 11: the summary's blob is there", "push", "PUT", _UPLOADS, Moment.AFTER),
+    Point("step 11: the summary, not asked", "push", "PUT", _MANIFESTS, skip=1),
+    Point("step 11: the summary, in the registry", "push", "PUT", _MANIFESTS, Moment.AFTER, skip=1),
+    Point("delete: not readable, still in the registry", "delete", "DELETE", _MANIFESTS),
+    Point("delete: out of the registry", "delete", "DELETE", _MANIFESTS, Moment.AFTER),
+    Point("repair: looking", "start", "HEAD", _MANIFESTS),
+    Point("repair: before a deletion", "start", "DELETE", _MANIFESTS),
+    Point("repair: after a deletion", "start", "DELETE", _MANIFESTS, Moment.AFTER),
+    Point("repair: before putting again", "start", "PUT", _MANIFESTS),
+    Point("repair: after putting again", "start", "PUT", _MANIFESTS, Moment.AFTER),
+    Point("any time in a push", "push"),
+    Point("any time in several pushes", "crowd"),
+    Point("any time in a start", "start"),
+    Point("at rest", "nothing"),
+)
+
+
+@dataclass
+class Counts:
+    """What happened in how many interleavings."""
+
+    interleavings: int = 0
+    steps: Counter[str] = field(default_factory=Counter)
+    answers: Counter[str] = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    uploads_left: int = 0
+    notes: set[str] = field(default_factory=set)
+
+    def add(self, other: Counts) -> None:
+        self.interleavings += other.interleavings
+        self.steps += other.steps
+        self.answers += other.answers
+        self.kills += other.kills
+        self.violations += other.violations
+        self.uploads_left += other.uploads_left
+        self.notes |= other.notes
+
+
+class Driver:
+    """One interleaving of `length` steps in a world of its own."""
+
+    def __init__(self, seed: int, root: Path, say: Callable[[str], object] | None = None) -> None:
+        self._random = Random(seed)  # noqa: S311 - to be made again, not to be guessed
+        self._root = root
+        self._say = say or _say_nothing
+        self._seed = seed
+        self.counts = Counts()
+        self._model = Model()
+        self._items: list[Item] = []
+
+    def run(self, length: int) -> Counts:
+        with World(self._root) as world:
+            self._world = world
+            if world.disk.why_not is not None:
+                self.counts.notes.add(f"no full disks: {world.disk.why_not}")
+            self._promises = Promises(world, self._model, _policies(self._root))
+            world.start()
+            for number in range(length):
+                self._step(number)
+            self._end()
+        self.counts.interleavings = 1
+        return self.counts
+
+    def _step(self, number: int) -> None:
+        steps = {
+            self._push_some: 5,
+            self._crowd: 2,
+            self._delete: 2,
+            self._kill: 8,
+            self._registry_fails: 3,
+            self._scanner_fails: 2,
+            self._disk_is_full: 2 if self._world.disk.why_not is None else 0,
+            self._clock_jumps: 1,
+            self._policies_change: 2,
+            self._restart: 1,
+        }
+        (step,) = self._random.choices(list(steps), list(steps.values()))
+        name = step.__name__.strip("_").replace("_", " ")
+        self.counts.steps[name] += 1
+        what = step()
+        self._say(f"  seed {self._seed} step {number}: {name}{': ' + what if what else ''}")
+        self._check(f"seed {self._seed} step {number}, {name}: {what or ''}", asked=False)
+        self._start()
+        self._check(f"seed {self._seed} step {number}, {name}: {what or ''}", asked=True)
+
+    def _check(self, after: str, *, asked: bool) -> None:
+        try:
+            found = check(self._promises, asked=asked)
+        except (AssertionError, httpx.HTTPError) as error:
+            found = [f"{type(error).__name__}: {error}"]
+        for violation in found:
+            self._say(f"VIOLATION after {after}: {violation}")
+            self.counts.violations.append(f"{violation} (after {after})")
+
+    def _start(self) -> None:
+        try:
+            self._world.start()
+        except AssertionError as error:
+            self.counts.violations.append(f"the gate does not start again: {error}")
+            raise
+
+    # What happens
+
+    def _push_some(self) -> str:
+        item = self._some_item()
+        told = self._push(*self._aimed(item))
+        self._model.told([told])
+        return f"{item.nature} {told.answer}"
+
+    def _crowd(self) -> str:
+        told = self._together(self._random.randint(2, 5))
+        self._model.told(told)
+        return ", ".join(f"{one.item.nature if one.item else 'delete'} {one.answer}" for one in told)
+
+    def _delete(self) -> str:
+        place = self._some_place()
+        if place is None:
+            return "nothing to delete"
+        told = self._delete_manifest(*place)
+        self._model.told([told])
+        return told.answer
+
+    def _kill(self) -> str:
+        point = self._random.choice(POINTS)
+        told, held = self._killed_at(point)
+        self._model.told(told)
+        name = point.name if held else "too late for " + point.name
+        self.counts.kills[point.name if held else "the moment did not come"] += 1
+        return f"{name}, told {', '.join(one.answer for one in told) or 'nothing'}"
+
+    def _registry_fails(self) -> str:
+        failure = self._random.choice(list(Failure))
+        item = self._some_item()
+        aimed = self._aimed(item)
+        early = self._random.random() < 0.3
+        if not early:
+            self._push_blobs(aimed[0], item)
+        self._world.proxy.failure = failure
+        try:
+            place = self._some_place() if self._random.random() < 0.3 else None
+            if place is not None:
+                told = self._delete_manifest(*place)
+            else:
+                told = self._push(*aimed) if early else self._put(*aimed)
+        finally:
+            self._world.proxy.failure = None
+        self._model.told([told])
+        return f"{failure} at {item.nature if told.item else 'delete'}, {told.answer}"
+
+    def _scanner_fails(self) -> str:
+        mode = self._random.choice(("fails", "babbles", "hangs-in-image", "hangs-in-sbom"))
+        item = self._fresh(self._random.choice((Nature.GOOD, Nature.ROOT)))
+        aimed = self._aimed(item)
+        self._push_blobs(aimed[0], item)
+        self._world.scanner.set(mode)
+        try:
+            told = self._put(*aimed)
+        finally:
+            self._world.scanner.set("works")
+            self._world.scanner.let_go()
+        if told.answer is Answer.DONE:
+            self.counts.violations.append(f"admitted while the scanner {mode}")
+        self._model.told([told])
+        return f"{mode}, {item.nature} {told.answer}"
+
+    def _disk_is_full(self) -> str:
+        left = self._random.choice((0, 4096, 65536, 300_000))
+        item = self._some_item()
+        with self._world.disk.full(left):
+            told = self._push(*self._aimed(item))
+        self._model.told([told])
+        if self._random.random() < 0.5:
+            self._world.kill()
+            self.counts.kills["with a full disk before"] += 1
+        return f"{left} bytes left, {item.nature} {told.answer}"
+
+    def _clock_jumps(self) -> str:
+        jump = self._random.choice(JUMPS)
+        self._world.advance(jump)
+        return f"{jump} s off"
+
+    def _policies_change(self) -> str:
+        name = self._random.choice(list(POLICIES))
+        if name == "broken":
+            # One that is broken replaces none, and a gate does not start with it: so it is mended before the end.
+            self._world.set_policy(name)
+            item = self._some_item()
+            told = self._push(*self._aimed(item))
+            self._model.told([told])
+            self._world.set_policy(self._random.choice(("plain", "stricter")))
+            return f"broken, {item.nature} {told.answer}"
+        self._world.set_policy(name)
+        return name
+
+    def _restart(self) -> str:
+        self._world.stop()
+        return ""
+
+    # How it is done
+
+    def _fresh(self, nature: Nature) -> Item:
+        item = content.image(self._random, nature)
+        self._items.append(item)
+        return item
+
+    def _some_item(self) -> Item:
+        if self._items and self._random.random() < 0.35:
+            return self._random.choice(self._items)
+        images = [item for item in self._items if item.nature in {Nature.GOOD, Nature.ROOT, Nature.OWNERLESS}]
+        natures = [Nature.GOOD, Nature.GOOD, Nature.ROOT, Nature.OWNERLESS]
+        if images:
+            natures += [Nature.INDEX, Nature.INDEX, Nature.EVIDENCE, Nature.FORGED]
+        nature = self._random.choice(natures)
+        if nature is Nature.INDEX:
+            made = content.index(tuple(self._random.sample(images, min(len(images), self._random.randint(1, 3)))))
+        elif nature in {Nature.EVIDENCE, Nature.FORGED}:
+            about = self._random.choice(images)
+            made = content.evidence(self._world.root / "key.pem", about, forged=nature is Nature.FORGED)
+        else:
+            return self._fresh(nature)
+        self._items.append(made)
+        return made
+
+    def _aimed(self, item: Item) -> tuple[str, Item, str | None]:
+        tag = None if item.subject is not None else self._random.choice((None, *TAGS))
+        return self._random.choice(REPOSITORIES), item, tag
+
+    def _some_place(self) -> tuple[str, Digest] | None:
+        places = sorted(self._model.sure)
+        return self._random.choice(places) if places else None
+
+    def _together(self, count: int) -> list[Told]:
+        work: list[Callable[[], Told]] = []
+        same = self._some_item()
+        for _ in range(count):
+            place = self._some_place() if self._random.random() < 0.2 else None
+            if place is not None:
+                work.append(lambda place=place: self._delete_manifest(*place))
+            else:
+                aimed = self._aimed(same if self._random.random() < 0.6 else self._some_item())
+                work.append(lambda aimed=aimed: self._push(*aimed))
+        return _at_once(work)
+
+    def _killed_at(self, point: Point) -> tuple[Sequence[Told], bool]:
+        if point.during == "nothing":
+            self._world.kill()
+            return [], True
+        if point.during == "start":
+            return [], self._killed_in_start(point)
+        work: list[Callable[[], Told | None]] = []
+        if point.during == "delete":
+            place = self._some_place()
+            if place is None:
+                return [], self._killed_at(POINTS[-1])[1] and False
+            work.append(lambda: self._delete_manifest(*place))
+        elif point.during == "crowd":
+            aimed = [self._aimed(self._some_item()) for _ in range(3)]
+            work += [lambda each=each: self._push(*each) for each in aimed]
+        else:
+            item = self._fresh(Nature.GOOD)
+            to = self._aimed(item)
+            if point.during == "push":
+                self._push_blobs(to[0], item)
+                work.append(lambda: self._put(*to))
+            else:
+                work.append(lambda: self._lost_upload(to[0], item))
+        told, held = self._kill_during(point, work)
+        return [one for one in told if one is not None], held
+
+    def _kill_during(
+        self, point: Point, work: list[Callable[[], Told | None]]
+    ) -> tuple[Sequence[Told | None], bool]:
+        done = threading.Event()
+        told: list[Told | None] = []
+
+        def do() -> None:
+            told.extend(_at_once(work))
+            done.set()
+
+        thread = threading.Thread(target=do)
+        if point.scanner:
+            self._world.scanner.set(f"hangs-in-{point.scanner}")
+            thread.start()
+            held = _either(lambda: self._world.scanner.hanging is not None, done)
+            self._world.kill()
+            self._world.scanner.set("works")
+            if held and not _soon(lambda: self._world.scanner.hanging is None):
+                self.counts.violations.append("the scanner outlives the gate that was killed")
+            self._world.scanner.let_go()
+        elif not point.method:
+            thread.start()
+            done.wait(self._random.uniform(0, 1.2))
+            held = not done.is_set()
+            self._world.kill()
+        else:
+            with self._world.proxy.holding(point.method, point.path, point.moment, skip=point.skip) as hold:
+                thread.start()
+                held = _either(hold.reached.is_set, done)
+                self._world.kill()
+        thread.join()
+        return told, held
+
+    def _killed_in_start(self, point: Point) -> bool:
+        self._world.kill()
+        self._world.launch()
+        listening = threading.Event()
+        if not point.method:
+            listening.wait(self._random.uniform(0, 3))
+            held = True
+        else:
+            with self._world.proxy.holding(point.method, point.path, point.moment) as hold:
+                deadline = time.monotonic() + 6
+                held = _soon(hold.reached.is_set, deadline - time.monotonic())
+                self._world.kill()
+        self._world.kill()
+        return held
+
+    def _lost_upload(self, repository: str, item: Item) -> None:
+        """Push blobs; what was acknowledged is in the model."""
+        self._push_blobs(repository, item)
+
+    def _push(self, repository: str, item: Item, tag: str | None) -> Told:
+        if not self._push_blobs(repository, item):
+            return self._told(repository, item, tag, Answer.REFUSED)
+        return self._put(repository, item, tag)
+
+    def _push_blobs(self, repository: str, item: Item) -> bool:
+        """False when not all are acknowledged, so that nothing can become of the manifest."""
+        try:
+            with self._world.client("ci") as client:
+                for digest, data in item.blobs.items():
+                    if not _push_blob(client, repository, digest, data, whole=digest.hex < "8"):
+                        return False
+                    self._model.blobs.add((repository, digest))
+        except httpx.HTTPError:
+            return False
+        return True
+
+    def _put(self, repository: str, item: Item, tag: str | None) -> Told:
+        path = f"/v2/{repository}/manifests/{tag or item.digest}"
+        try:
+            with self._world.client("ci") as client:
+                answer = client.put(path, content=item.raw, headers={"Content-Type": item.media_type})
+        except httpx.HTTPError:
+            return self._told(repository, item, tag, Answer.LOST)
+        if answer.status_code == 201:
+            if item.nature.is_bad:
+                self.counts.violations.append(f"1: {item.nature} was taken: {answer.text}")
+            return self._told(repository, item, tag, Answer.DONE)
+        if answer.status_code == 403:
+            return self._told(repository, item, tag, Answer.REFUSED)
+        if answer.status_code >= 500:
+            if answer.status_code == 500:
+                self.counts.violations.append(f"a crash, where an answer was due: {self._world.log[-3000:]}")
+            return self._told(repository, item, tag, Answer.LOST)
+        if answer.status_code == 400 and "was not pushed" in answer.text:
+            if all((repository, blob) in self._model.blobs for blob in item.blobs):
+                self.counts.violations.append(f"3: acknowledged blobs are lost: {answer.text}")
+            return self._told(repository, item, tag, Answer.REFUSED)
+        self.counts.violations.append(f"an odd answer: {answer.status_code} {answer.text}")
+        return self._told(repository, item, tag, Answer.LOST)
+
+    def _delete_manifest(self, repository: str, digest: Digest) -> Told:
+        try:
+            with self._world.client("ci") as client:
+                status = client.delete(f"/v2/{repository}/manifests/{digest}").status_code
+        except httpx.HTTPError:
+            status = 503
+        answer = {202: Answer.DONE, 404: Answer.ABSENT}.get(status, Answer.LOST)
+        self.counts.answers[f"delete {answer}"] += 1
+        return Told(repository, digest, answer)
+
+    def _told(self, repository: str, item: Item, tag: str | None, answer: Answer) -> Told:
+        self.counts.answers[f"{item.nature} {answer}"] += 1
+        return Told(repository, item.digest, answer, item, tag)
+
+    # The end
+
+    def _end(self) -> None:
+        """Nothing fails any more; in a while everything has been put right."""
+        self._world.kill()
+        self._world.start()
+        self._check(f"seed {self._seed}, at the end", asked=True)
+        found: list[str] = []
+        deadline = time.monotonic() + QUIET_SECONDS
+        while time.monotonic() < deadline:
+            found = list(self._promises.repaired(read_records(self._world)))
+            if not found:
+                break
+            time.sleep(0.3)
+        self.counts.violations += [f"{one} (seed {self._seed}, at the end)" for one in found]
+        self.counts.uploads_left = self._promises.uploads_behind()
+        if self.counts.violations:
+            self._say("\n".join(path.read_text(errors="replace")[-4000:] for path in self._world.logs[-3:]))
+
+
+def _policies(root: Path) -> dict[Digest, PolicySet]:
+    found: dict[Digest, PolicySet] = {}
+    for name in ("plain", "stricter"):
+        directory = root / f"policies-{name}"
+        (directory / "advisories").mkdir(parents=True)
+        for advisory in (root / "policies" / "advisories").iterdir():
+            (directory / "advisories" / advisory.name).write_bytes(advisory.read_bytes())
+        (directory / "any.yaml").write_text(POLICIES[name])
+        policies = load_policies(directory)
+        found[policies.digest] = policies
+    return found
+
+
+def _push_blob(client: httpx.Client, repository: str, digest: Digest, data: bytes, *, whole: bool) -> bool:
+    start = f"/v2/{repository}/blobs/uploads/"
+    if whole:
+        return client.post(start, params={"digest": digest}, content=data).status_code == 201
+    begun = client.post(start)
+    if begun.status_code != 202:
+        return False
+    location = httpx.URL(begun.headers["Location"]).copy_merge_params({"digest": digest})
+    return client.put(location, content=data).status_code == 201
+
+
+def _at_once(work: Sequence[Callable[[], Told]] | Sequence[Callable[[], Told | None]]) -> list[Told]:
+    told: list[Told] = []
+    threads = [threading.Thread(target=lambda each=each: told.append(each())) for each in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return told
+
+
+def _either(holds: Callable[[], bool], done: threading.Event) -> bool:
+    """Wait until something holds, or something else is over; whether it holds."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        if done.is_set() or time.monotonic() > deadline:
+            return holds()
+        time.sleep(0.005)
+    return True
+
+
+def _soon(holds: Callable[[], bool], seconds: float = 5) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _say_nothing(line: str) -> None:
+    """For who only wants the counts."""
