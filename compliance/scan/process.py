@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ def run(binary: Path, arguments: Sequence[str | Path], *, timeout: float) -> byt
     with tempfile.TemporaryDirectory(prefix="mlbuild-trivy-") as nowhere:
         try:
             done = subprocess.run(
-                [binary, *arguments],
+                [*_ending_with_us(binary), binary, *arguments],
                 cwd=nowhere,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -51,6 +52,14 @@ def run(binary: Path, arguments: Sequence[str | Path], *, timeout: float) -> byt
             remedy=f"Run `{binary} --version` to see that it works; its message says what it lacks.",
         )
     return done.stdout
+
+
+def _ending_with_us(binary: Path) -> tuple[str, ...]:
+    """What makes the kernel end a program when we are killed: Trivy keeps others from its cache while it runs."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None or not os.access(binary, os.X_OK):
+        return ()
+    return (setpriv, "--pdeathsig", "KILL", "--")
 
 
 def last_line(stderr: bytes) -> str:
