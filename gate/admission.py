@@ -39,8 +39,8 @@ from compliance.policy.evaluate import evaluate
 from compliance.policy.reports import one_line, to_json
 from gate import own_rules
 from gate.arrival import LAYER_TYPES, Push, is_evidence, why_no_image
-from gate.audit.log import Action
-from gate.audit.log import decided as told
+from gate.audit.entry import Action
+from gate.audit.entry import decided as told
 from gate.blob_cache import BlobCache
 from gate.errors import Code, Fault
 from gate.examination import Examination, examine_bundle, resolve

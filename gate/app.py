@@ -20,6 +20,8 @@ from compliance.models import LayerMemory
 from compliance.oci.credentials import Credentials
 from gate.admission import Admission
 from gate.answers import of_fault, on_crash, on_fault
+from gate.audit.checkpoints import FILE as CHECKPOINTS
+from gate.audit.checkpoints import Checkpoints
 from gate.auth import Authentication
 from gate.blob_cache import BlobCache
 from gate.embedded import EmbeddedRegistry
@@ -68,7 +70,9 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
     async with AsyncExitStack() as stack:
         stack.enter_context(alone_in(data))
         stack.enter_context(scratch(data))
-        store = stack.enter_context(closing(Store(settings.database_url)))
+        store = stack.enter_context(closing(Store(settings.database_url, now)))
+        signer = own_signer(data)
+        stack.enter_context(Checkpoints(store.audit, signer, data / CHECKPOINTS, now).kept())
         upstream = await stack.enter_async_context(await open_upstream(settings, store.secret("registry"), stack))
         cache = BlobCache(data / "cache" / "blobs", settings.cache_bytes)
         intents = store.intents(own_name(data), now)
@@ -91,7 +95,7 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
             image_bytes=settings.image_bytes,
             now=now,
         )
-        summaries = Summaries(admission, store, upstream.client, own_signer(data), gate=settings.public_url)
+        summaries = Summaries(admission, store, upstream.client, signer, gate=settings.public_url)
         stack.enter_context(summaries.catching_up())
         rejudging = Rejudging(store, rulebook, now, summaries.catch_up_soon)
         stack.enter_context(rejudging.every(settings.rejudge))

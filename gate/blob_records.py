@@ -13,7 +13,8 @@ from datetime import datetime
 from sqlalchemy import delete, exists, select
 
 from compliance.oci.digest import Digest
-from gate.audit.log import GATE, Action, AuditLog, Event
+from gate.audit.entry import GATE, Action, Event
+from gate.audit.log import AuditLog
 from gate.database import Changes, Database
 from gate.intents import StoredIntent
 from gate.schema import StoredBlob, StoredManifest, StoredPart

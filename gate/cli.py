@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from compliance.errors import ComplianceError, InvalidInput
+from gate.audit.commands import audit
 from gate.database_commands import database
 from gate.own_key import public_key
 from gate.reconcile_command import reconcile
@@ -174,5 +175,6 @@ def show_key(data: Path | None) -> None:
     click.echo(public_key(read_settings(data=data).data), nl=False)
 
 
+main.add_command(audit)
 main.add_command(database)
 main.add_command(reconcile)

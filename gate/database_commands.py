@@ -31,8 +31,11 @@ data_option = click.option(
 
 
 @contextmanager
-def opened(data: Path | None, *, as_found: bool = False) -> Iterator[Database]:
-    """The gate's database, by its settings. Raises Unavailable when there is none: a question makes none."""
+def opened(data: Path | None, *, any_version: bool = False) -> Iterator[Database]:
+    """The gate's database, by its settings, as it is: a question makes none and upgrades none.
+
+    Raises Unavailable when there is none, or, unless `any_version`, one that this program is not written for.
+    """
     settings = read_settings(data=data)
     url = settings.database_url
     file = url.database or ""
@@ -41,8 +44,14 @@ def opened(data: Path | None, *, as_found: bool = False) -> Iterator[Database]:
             f"there is no database {file}",
             remedy="Name the gate's --data directory, or its database in MLGATE_DATABASE.",
         )
-    database = Database(url, as_found=as_found)
+    database = Database(url, as_found=True)
     try:
+        state = database.schema()
+        if not any_version and state.condition is not Condition.CURRENT:
+            raise Unavailable(
+                f"the tables of {database.name} are {state.condition}: {_SAYS[state.condition]}",
+                remedy="See which version is there: mlgate database status",
+            )
         yield database
     finally:
         database.close()
@@ -66,7 +75,7 @@ def status(data: Path | None) -> None:
       mlgate database status
       MLGATE_DATABASE=postgresql://gate@db.internal/gate mlgate database status
     """
-    with opened(data, as_found=True) as found:
+    with opened(data, any_version=True) as found:
         state = found.schema()
         click.echo(f"{found.name}: version {state.version or 'none'}, {_SAYS[state.condition]}")
     if state.condition in {Condition.NEWER, Condition.BROKEN}:
@@ -87,7 +96,7 @@ def upgrade(data: Path | None) -> None:
     Examples:
       mlgate backup /var/backups/mlgate/today && mlgate database upgrade
     """
-    with opened(data, as_found=True) as found:
+    with opened(data, any_version=True) as found:
         before = found.upgrade()
         change = "already" if before.condition is Condition.CURRENT else f"{before.version or 'none'} ->"
         click.echo(f"{found.name}: {change} {before.wanted}")

@@ -29,12 +29,17 @@ def own_signer(data: Path) -> CryptoSigner:
 
 def public_key(data: Path) -> str:
     """The public half in PEM. Raises InvalidInput when no gate has run on this directory."""
+    return str(existing_signer(data).public_key.keyval["public"])
+
+
+def existing_signer(data: Path) -> CryptoSigner:
+    """The key in the data directory. Raises InvalidInput when no gate has run on this directory."""
     path = data / FILE
     if not path.exists():
         raise InvalidInput(
             "is not there, since no gate has run here", at=Location(path), remedy="Start it once: mlgate serve"
         )
-    return str(load_signer(path).public_key.keyval["public"])
+    return load_signer(path)
 
 
 def _make(path: Path) -> None:

@@ -17,7 +17,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import Index, parse_manifest
 from compliance.policy.canonical import canonical_json, from_canonical_json
-from gate.audit.log import AuditLog, decided
+from gate.audit.entry import decided
+from gate.audit.log import AuditLog
 from gate.database import Changes, Database
 from gate.deadlines import Causes
 from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement, Table

@@ -18,7 +18,8 @@ from sqlalchemy.orm import aliased
 
 from compliance.oci.digest import Digest
 from compliance.policy.decision import Mode, Verdict
-from gate.audit.log import GATE, Action, AuditLog, Event, decided
+from gate.audit.entry import GATE, Action, Event, decided
+from gate.audit.log import AuditLog
 from gate.blob_records import BlobRecords
 from gate.catalogue import Catalogue
 from gate.database import Changes, Database

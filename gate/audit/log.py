@@ -14,113 +14,20 @@ turns (`gate.database`), on PostgreSQL all gates together, so the chain never fo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import BigInteger, String, Text, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from compliance.oci.digest import Digest
-from compliance.policy.canonical import in_utc
-from compliance.strict_json import canonical
+from compliance.errors import InvalidInput
+from gate.audit.entry import Event, Head, StoredEntry, chained, moment
 from gate.database import Database, is_writing
-from gate.schema import StoredDecision, Table
 
-GATE: Final = "gate"
-"""The actor where it is no user, but the gate itself."""
-
-BEGINNING: Final = Digest.of(b"")
-"""What the first entry names as the one before."""
-
-
-class Action(StrEnum):
-    """What an entry tells of. Every other table that matters adds its own here."""
-
-    DECIDED = "decided"
-    """A push was judged; the entry pins the stored decision."""
-    DECIDED_AGAIN = "decided-again"
-    """A push was answered by a decision taken before."""
-    PUBLISHED = "published"
-    DELETED = "deleted"
-    """A manifest is not readable any more."""
-    UNTAGGED = "untagged"
-    BLOB_DELETED = "blob-deleted"
-    DENIED_LATER = "denied-later"
-    """What was admitted is refused from now on."""
-    LOGIN_REFUSED = "login-refused"
-    RULES_CHANGED = "rules-changed"
-    ROBOT_CREATED = "robot-created"
-    ROBOT_CHANGED = "robot-changed"
-    ROBOT_REMOVED = "robot-removed"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What happened, to which manifest or blob, by which decision. `actor` is who made it happen.
-
-    `content` pins what is stored elsewhere: a changed decision is found by the entry that tells of it. `detail`
-    is for people: a tag, a name, what the client was told. No secrets.
-    """
-
-    action: Action
-    actor: str
-    repository: str | None = None
-    digest: Digest | None = None
-    decision: str | None = None
-    content: Digest | None = None
-    detail: str = ""
-
-
-class StoredEntry(Table):
-    """One entry. Entries are added and never changed or taken away."""
-
-    __tablename__ = "audit"
-
-    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    at: Mapped[datetime]
-    action: Mapped[str] = mapped_column(String(64))
-    actor: Mapped[str] = mapped_column(Text)
-    repository: Mapped[str | None] = mapped_column(String(255))
-    digest: Mapped[Digest | None]
-    decision: Mapped[str | None] = mapped_column(String(32))
-    content: Mapped[Digest | None]
-    detail: Mapped[str] = mapped_column(Text)
-    previous: Mapped[Digest]
-    hash: Mapped[Digest]
-
-    def members(self) -> dict[str, Any]:
-        """Everything that is hashed, by the names it has in exports."""
-        return {
-            "sequence": self.sequence,
-            "at": in_utc(self.at).isoformat(timespec="microseconds"),
-            "action": self.action,
-            "actor": self.actor,
-            "repository": self.repository,
-            "digest": self.digest,
-            "decision": self.decision,
-            "content": self.content,
-            "detail": self.detail,
-            "previous": self.previous,
-        }
-
-    def computed(self) -> Digest:
-        """The hash that its members have now."""
-        return Digest.of(canonical(self.members()))
-
-    def to_json(self) -> bytes:
-        """One line of an export."""
-        return canonical({**self.members(), "hash": self.hash})
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """How far a chain has come: its last entry. An empty one has no sequence 0, and the hash of nothing."""
-
-    sequence: int = 0
-    hash: Digest = BEGINNING
+MANY: Final = 500
+"""Entries after which a checkpoint is due, whatever the time."""
 
 
 class AuditLog:
@@ -129,6 +36,8 @@ class AuditLog:
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
+        self.many = threading.Event()
+        """Set whenever there are as many new entries as a checkpoint is due for."""
 
     def append(self, session: Session, event: Event) -> int:
         """Add an entry to a transaction of `Database.writing`, and return its number in the log.
@@ -140,7 +49,7 @@ class AuditLog:
         before = head(session)
         entry = StoredEntry(
             sequence=before.sequence + 1,
-            at=self._now(),
+            at=moment(self._now()),
             action=event.action,
             actor=event.actor,
             repository=event.repository,
@@ -153,6 +62,8 @@ class AuditLog:
         entry.hash = entry.computed()
         session.add(entry)
         session.flush()
+        if entry.sequence % MANY == 0:
+            self.many.set()
         return entry.sequence
 
     def record(self, event: Event) -> int:
@@ -165,6 +76,20 @@ class AuditLog:
         with self._database.reading() as session:
             return head(session)
 
+    def follow(self, last: Head) -> Head:
+        """The last entry, when the chain leads there from `last`. Raises InvalidInput where it does not hold."""
+        query = select(StoredEntry).where(StoredEntry.sequence >= last.sequence).order_by(StoredEntry.sequence)
+        with self._database.reading() as session:
+            for entries in session.scalars(query.execution_options(yield_per=MANY)).partitions():
+                if last.sequence and entries[0].sequence == last.sequence and entries[0].hash != last.hash:
+                    raise _changed(last.sequence, f"has no longer the hash {last.hash}")
+                for number, what in chained(last, [each for each in entries if each.sequence > last.sequence]):
+                    raise _changed(number, what)
+                last = entries[-1].head
+            if head(session).sequence < last.sequence:
+                raise _changed(last.sequence, "is missing, though a checkpoint is over it")
+        return last
+
 
 def head(session: Session) -> Head:
     """The last entry that this session sees."""
@@ -173,39 +98,7 @@ def head(session: Session) -> Head:
     return Head() if found is None else Head(found.sequence, found.hash)
 
 
-def decided(decision: StoredDecision) -> Event:
-    """The event of a push that was judged."""
-    return Event(
-        Action.DECIDED,
-        actor=decision.user,
-        repository=decision.repository,
-        digest=decision.digest,
-        decision=decision.id,
-        content=fingerprint(decision),
-        detail=decision.line,
-    )
-
-
-def fingerprint(decision: StoredDecision) -> Digest:
-    """A digest over all of a stored decision, by which a change of it is found."""
-    return Digest.of(
-        canonical(
-            {
-                "id": decision.id,
-                "repository": decision.repository,
-                "digest": decision.digest,
-                "tag": decision.tag,
-                "user": decision.user,
-                "at": in_utc(decision.at).isoformat(timespec="microseconds"),
-                "verdict": decision.verdict,
-                "line": decision.line,
-                "inputs": decision.inputs,
-                "policy_digest": decision.policy_digest,
-                "evidence_digest": decision.evidence_digest,
-                "databases": decision.databases,
-                "decision": Digest.of(decision.decision),
-                "evidence": Digest.of(decision.evidence),
-                "mode": decision.mode,
-            }
-        )
+def _changed(number: int, what: str) -> InvalidInput:
+    return InvalidInput(
+        f"the audit log was changed: entry {number} {what}", remedy="Find all that was: mlgate audit verify"
     )

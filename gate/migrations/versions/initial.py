@@ -16,8 +16,13 @@ down_revision = None
 def upgrade() -> None:
     op.create_table(
         "audit",
-        sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column(
+            "sequence",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.Column("at", sa.String(length=32), nullable=False),
         sa.Column("action", sa.String(length=64), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("repository", sa.String(length=255), nullable=True),
@@ -29,6 +34,8 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(length=140), nullable=False),
         sa.PrimaryKeyConstraint("sequence"),
     )
+    op.create_index("audit_by_digest", "audit", ["repository", "digest"], unique=False)
+    op.create_index("audit_by_decision", "audit", ["decision"], unique=False)
     op.create_table(
         "blobs",
         sa.Column("repository", sa.String(length=255), nullable=False),
