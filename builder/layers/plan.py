@@ -30,8 +30,11 @@ from builder.layers.tar import Entry
 MAX_LAYERS: Final = 56
 """Of an image, base included: containerd has kept a layer's neighbours in a label that holds no more."""
 
-BIG: Final = 16 << 20
-"""Bytes, compressed: a wheel of this size or more is a layer of its own."""
+BIG: Final = 2 << 20
+"""Bytes, compressed: a wheel of this size or more is a layer of its own.
+
+So a bucket is seldom more than a few MB, and that is what a change of a small wheel costs to make and to push. Of
+the wheels of a usual project one in four is that big."""
 
 BUCKETS: Final = 8
 

@@ -37,8 +37,8 @@ __all__ = [
     "write_layer",
 ]
 
-LAYOUT_VERSION: Final = 1
-"""Part of every layer's cache key: raised whenever the same input would give other bytes."""
+LAYOUT_VERSION: Final = 2
+"""Part of every layer's cache key and of provenance: raised whenever the same input would give another image."""
 
 LAYER_MTIME: Final = 315_532_800
 """1980-01-01T00:00:00Z: fixed, and not so early that a zip file could not hold it."""
