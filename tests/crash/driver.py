@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -17,84 +15,19 @@ from compliance.oci.digest import Digest
 from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
 from tests.crash import content
+from tests.crash.clients import Clients
 from tests.crash.content import Item, Nature
+from tests.crash.counts import Counts
 from tests.crash.model import Answer, Model, Told
+from tests.crash.points import POINTS, Point
 from tests.crash.promises import Promises, check, read_records
-from tests.crash.proxy import Failure, Moment
+from tests.crash.proxy import Failure
 from tests.crash.world import POLICIES, World
 
 REPOSITORIES: Final = ("crash/app", "crash/other")
 TAGS: Final = ("v1", "v2", "latest")
 JUMPS: Final = (-400 * 86400, -86400, -90, 0, 0, 90, 86400, 400 * 86400)
 QUIET_SECONDS: Final = 30.0
-
-_MANIFESTS: Final = "/manifests/"
-_BLOBS: Final = "/blobs/sha256"
-_UPLOADS: Final = "/blobs/uploads/"
-
-
-@dataclass(frozen=True)
-class Point:
-    """A moment in a request at which the gate is killed: held in the proxy, or in the scanner."""
-
-    name: str
-    during: str
-    method: str = ""
-    path: str = ""
-    moment: Moment = Moment.BEFORE
-    skip: int = 0
-    scanner: str = ""
-
-
-POINTS: Final = (
-    Point("upload: begin, not asked", "upload", "POST", _UPLOADS),
-    Point("upload: begin, answered", "upload", "POST", _UPLOADS, Moment.AFTER),
-    Point("upload: end, not asked", "upload", "PUT", _UPLOADS),
-    Point("upload: end, answered", "upload", "PUT", _UPLOADS, Moment.AFTER),
-    Point("step 4: resolving", "push", "HEAD", _BLOBS),
-    Point("step 5: fetching a blob", "push", "GET", _BLOBS),
-    Point("step 5: scanning the bytes", "push", scanner="image"),
-    Point("step 8: matching advisories", "push", scanner="sbom"),
-    Point("step 9 done: recorded, not published", "push", "PUT", _MANIFESTS),
-    Point("step 10: in the registry, not readable", "push", "PUT", _MANIFESTS, Moment.AFTER),
-    Point("step 10 done: readable, not attested", "push", "POST", _UPLOADS),
-    Point("step 11: the summary's blob is there", "push", "PUT", _UPLOADS, Moment.AFTER),
-    Point("step 11: the summary, not asked", "push", "PUT", _MANIFESTS, skip=1),
-    Point("step 11: the summary, in the registry", "push", "PUT", _MANIFESTS, Moment.AFTER, skip=1),
-    Point("delete: not readable, still in the registry", "delete", "DELETE", _MANIFESTS),
-    Point("delete: out of the registry", "delete", "DELETE", _MANIFESTS, Moment.AFTER),
-    Point("repair: looking", "start", "HEAD", _MANIFESTS),
-    Point("repair: before a deletion", "start", "DELETE", _MANIFESTS),
-    Point("repair: after a deletion", "start", "DELETE", _MANIFESTS, Moment.AFTER),
-    Point("repair: before putting again", "start", "PUT", _MANIFESTS),
-    Point("repair: after putting again", "start", "PUT", _MANIFESTS, Moment.AFTER),
-    Point("any time in a push", "push"),
-    Point("any time in several pushes", "crowd"),
-    Point("any time in a start", "start"),
-    Point("at rest", "nothing"),
-)
-
-
-@dataclass
-class Counts:
-    """What happened in how many interleavings."""
-
-    interleavings: int = 0
-    steps: Counter[str] = field(default_factory=Counter)
-    answers: Counter[str] = field(default_factory=Counter)
-    kills: Counter[str] = field(default_factory=Counter)
-    violations: list[str] = field(default_factory=list)
-    uploads_left: int = 0
-    notes: set[str] = field(default_factory=set)
-
-    def add(self, other: Counts) -> None:
-        self.interleavings += other.interleavings
-        self.steps += other.steps
-        self.answers += other.answers
-        self.kills += other.kills
-        self.violations += other.violations
-        self.uploads_left += other.uploads_left
-        self.notes |= other.notes
 
 
 class Driver:
@@ -114,6 +47,7 @@ class Driver:
             self._world = world
             if world.disk.why_not is not None:
                 self.counts.notes.add(f"no full disks: {world.disk.why_not}")
+            self._clients = Clients(world, self._model, self.counts)
             self._promises = Promises(world, self._model, _policies(self._root))
             world.start()
             for number in range(length):
@@ -164,7 +98,7 @@ class Driver:
 
     def _push_some(self) -> str:
         item = self._some_item()
-        told = self._push(*self._aimed(item))
+        told = self._clients.push(*self._aimed(item))
         self._model.told([told])
         return f"{item.nature} {told.answer}"
 
@@ -177,16 +111,24 @@ class Driver:
         place = self._some_place()
         if place is None:
             return "nothing to delete"
-        told = self._delete_manifest(*place)
+        told = self._clients.delete(*place)
         self._model.told([told])
         return told.answer
 
     def _kill(self) -> str:
-        point = self._random.choice(POINTS)
+        point = self._random.choice([each for each in POINTS if not each.is_repair])
+        done = [self._kill_at(point)]
+        if point.leaves_work and self._random.random() < 0.6:
+            # What that left is put right in the next start, which is a moment to be killed at too.
+            repairs = [each for each in POINTS if each.is_repair]
+            done.append(self._kill_at(self._random.choice(repairs)))
+        return ", then ".join(done)
+
+    def _kill_at(self, point: Point) -> str:
         told, held = self._killed_at(point)
         self._model.told(told)
-        name = point.name if held else "too late for " + point.name
         self.counts.kills[point.name if held else "the moment did not come"] += 1
+        name = point.name if held else "too late for " + point.name
         return f"{name}, told {', '.join(one.answer for one in told) or 'nothing'}"
 
     def _registry_fails(self) -> str:
@@ -195,14 +137,14 @@ class Driver:
         aimed = self._aimed(item)
         early = self._random.random() < 0.3
         if not early:
-            self._push_blobs(aimed[0], item)
+            self._clients.push_blobs(aimed[0], item)
         self._world.proxy.failure = failure
         try:
             place = self._some_place() if self._random.random() < 0.3 else None
             if place is not None:
-                told = self._delete_manifest(*place)
+                told = self._clients.delete(*place)
             else:
-                told = self._push(*aimed) if early else self._put(*aimed)
+                told = self._clients.push(*aimed) if early else self._clients.put(*aimed)
         finally:
             self._world.proxy.failure = None
         self._model.told([told])
@@ -212,10 +154,10 @@ class Driver:
         mode = self._random.choice(("fails", "babbles", "hangs-in-image", "hangs-in-sbom"))
         item = self._fresh(self._random.choice((Nature.GOOD, Nature.ROOT)))
         aimed = self._aimed(item)
-        self._push_blobs(aimed[0], item)
+        self._clients.push_blobs(aimed[0], item)
         self._world.scanner.set(mode)
         try:
-            told = self._put(*aimed)
+            told = self._clients.put(*aimed)
         finally:
             self._world.scanner.set("works")
             self._world.scanner.let_go()
@@ -228,7 +170,7 @@ class Driver:
         left = self._random.choice((0, 4096, 65536, 300_000))
         item = self._some_item()
         with self._world.disk.full(left):
-            told = self._push(*self._aimed(item))
+            told = self._clients.push(*self._aimed(item))
         self._model.told([told])
         if self._random.random() < 0.5:
             self._world.kill()
@@ -246,7 +188,7 @@ class Driver:
             # One that is broken replaces none, and a gate does not start with it: so it is mended before the end.
             self._world.set_policy(name)
             item = self._some_item()
-            told = self._push(*self._aimed(item))
+            told = self._clients.push(*self._aimed(item))
             self._model.told([told])
             self._world.set_policy(self._random.choice(("plain", "stricter")))
             return f"broken, {item.nature} {told.answer}"
@@ -296,10 +238,10 @@ class Driver:
         for _ in range(count):
             place = self._some_place() if self._random.random() < 0.2 else None
             if place is not None:
-                work.append(lambda place=place: self._delete_manifest(*place))
+                work.append(lambda place=place: self._clients.delete(*place))
             else:
                 aimed = self._aimed(same if self._random.random() < 0.6 else self._some_item())
-                work.append(lambda aimed=aimed: self._push(*aimed))
+                work.append(lambda aimed=aimed: self._clients.push(*aimed))
         return _at_once(work)
 
     def _killed_at(self, point: Point) -> tuple[Sequence[Told], bool]:
@@ -313,18 +255,18 @@ class Driver:
             place = self._some_place()
             if place is None:
                 return [], self._killed_at(POINTS[-1])[1] and False
-            work.append(lambda: self._delete_manifest(*place))
+            work.append(lambda: self._clients.delete(*place))
         elif point.during == "crowd":
             aimed = [self._aimed(self._some_item()) for _ in range(3)]
-            work += [lambda each=each: self._push(*each) for each in aimed]
+            work += [lambda each=each: self._clients.push(*each) for each in aimed]
         else:
             item = self._fresh(Nature.GOOD)
             to = self._aimed(item)
             if point.during == "push":
-                self._push_blobs(to[0], item)
-                work.append(lambda: self._put(*to))
+                self._clients.push_blobs(to[0], item)
+                work.append(lambda: self._clients.put(*to))
             else:
-                work.append(lambda: self._lost_upload(to[0], item))
+                work.append(lambda: _nothing(self._clients.push_blobs(to[0], item)))
         told, held = self._kill_during(point, work)
         return [one for one in told if one is not None], held
 
@@ -364,76 +306,14 @@ class Driver:
     def _killed_in_start(self, point: Point) -> bool:
         self._world.kill()
         self._world.launch()
-        listening = threading.Event()
         if not point.method:
-            listening.wait(self._random.uniform(0, 3))
-            held = True
-        else:
-            with self._world.proxy.holding(point.method, point.path, point.moment) as hold:
-                deadline = time.monotonic() + 6
-                held = _soon(hold.reached.is_set, deadline - time.monotonic())
-                self._world.kill()
-        self._world.kill()
+            time.sleep(self._random.uniform(0, 3))
+            self._world.kill()
+            return True
+        with self._world.proxy.holding(point.method, point.path, point.moment) as hold:
+            held = _soon(hold.reached.is_set, 6)
+            self._world.kill()
         return held
-
-    def _lost_upload(self, repository: str, item: Item) -> None:
-        """Push blobs; what was acknowledged is in the model."""
-        self._push_blobs(repository, item)
-
-    def _push(self, repository: str, item: Item, tag: str | None) -> Told:
-        if not self._push_blobs(repository, item):
-            return self._told(repository, item, tag, Answer.REFUSED)
-        return self._put(repository, item, tag)
-
-    def _push_blobs(self, repository: str, item: Item) -> bool:
-        """False when not all are acknowledged, so that nothing can become of the manifest."""
-        try:
-            with self._world.client("ci") as client:
-                for digest, data in item.blobs.items():
-                    if not _push_blob(client, repository, digest, data, whole=digest.hex < "8"):
-                        return False
-                    self._model.blobs.add((repository, digest))
-        except httpx.HTTPError:
-            return False
-        return True
-
-    def _put(self, repository: str, item: Item, tag: str | None) -> Told:
-        path = f"/v2/{repository}/manifests/{tag or item.digest}"
-        try:
-            with self._world.client("ci") as client:
-                answer = client.put(path, content=item.raw, headers={"Content-Type": item.media_type})
-        except httpx.HTTPError:
-            return self._told(repository, item, tag, Answer.LOST)
-        if answer.status_code == 201:
-            if item.nature.is_bad:
-                self.counts.violations.append(f"1: {item.nature} was taken: {answer.text}")
-            return self._told(repository, item, tag, Answer.DONE)
-        if answer.status_code == 403:
-            return self._told(repository, item, tag, Answer.REFUSED)
-        if answer.status_code >= 500:
-            if answer.status_code == 500:
-                self.counts.violations.append(f"a crash, where an answer was due: {self._world.log[-3000:]}")
-            return self._told(repository, item, tag, Answer.LOST)
-        if answer.status_code == 400 and "was not pushed" in answer.text:
-            if all((repository, blob) in self._model.blobs for blob in item.blobs):
-                self.counts.violations.append(f"3: acknowledged blobs are lost: {answer.text}")
-            return self._told(repository, item, tag, Answer.REFUSED)
-        self.counts.violations.append(f"an odd answer: {answer.status_code} {answer.text}")
-        return self._told(repository, item, tag, Answer.LOST)
-
-    def _delete_manifest(self, repository: str, digest: Digest) -> Told:
-        try:
-            with self._world.client("ci") as client:
-                status = client.delete(f"/v2/{repository}/manifests/{digest}").status_code
-        except httpx.HTTPError:
-            status = 503
-        answer = {202: Answer.DONE, 404: Answer.ABSENT}.get(status, Answer.LOST)
-        self.counts.answers[f"delete {answer}"] += 1
-        return Told(repository, digest, answer)
-
-    def _told(self, repository: str, item: Item, tag: str | None, answer: Answer) -> Told:
-        self.counts.answers[f"{item.nature} {answer}"] += 1
-        return Told(repository, item.digest, answer, item, tag)
 
     # The end
 
@@ -468,17 +348,6 @@ def _policies(root: Path) -> dict[Digest, PolicySet]:
     return found
 
 
-def _push_blob(client: httpx.Client, repository: str, digest: Digest, data: bytes, *, whole: bool) -> bool:
-    start = f"/v2/{repository}/blobs/uploads/"
-    if whole:
-        return client.post(start, params={"digest": digest}, content=data).status_code == 201
-    begun = client.post(start)
-    if begun.status_code != 202:
-        return False
-    location = httpx.URL(begun.headers["Location"]).copy_merge_params({"digest": digest})
-    return client.put(location, content=data).status_code == 201
-
-
 def _at_once(work: Sequence[Callable[[], Told]] | Sequence[Callable[[], Told | None]]) -> list[Told]:
     told: list[Told] = []
     threads = [threading.Thread(target=lambda each=each: told.append(each())) for each in work]
@@ -510,3 +379,7 @@ def _soon(holds: Callable[[], bool], seconds: float = 5) -> bool:
 
 def _say_nothing(line: str) -> None:
     """For who only wants the counts."""
+
+
+def _nothing(_: object) -> None:
+    """For what is told otherwise than by an answer about a manifest."""
