@@ -45,8 +45,8 @@ def _report(gate: Transport, reference: Reference, scope: str) -> str | None:
     except RegistryError as error:
         if error.status == httpx.codes.NOT_FOUND:
             raise InvalidInput(
-                f"nothing called {reference} was ever judged",
-                remedy="Push it first, or name it by the digest that the client printed.",
+                f"nothing called {reference} can be pulled, and no push of it was refused",
+                remedy="Push it, or name it by the digest that the client printed.",
             ) from error
         found = error.headers.get(REPORT)
         if found is None:
