@@ -31,8 +31,8 @@ from gate.own_key import own_signer
 from gate.publication import Publication
 from gate.pushes import Pushes
 from gate.readable import Readable
-from gate.rejudging import Rejudging
 from gate.reconciler import Reconciler
+from gate.rejudging import Rejudging
 from gate.routes import base, blobs, decisions, key, manifests, probes, uploads
 from gate.rulebook import Rulebook
 from gate.scratch import own_name, scratch
@@ -64,6 +64,7 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         cache=data / "cache",
         sightings=data / "sightings.sqlite",
         trivy=settings.trivy,
+        trivy_database=settings.trivy_database,
         now=now,
     )
     rulebook.check()

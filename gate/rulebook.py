@@ -87,6 +87,7 @@ class Rulebook:
         sightings: Path,
         trivy: Path | None,
         now: Callable[[], datetime],
+        trivy_database: str | None = None,
     ) -> None:
         self._policies = _Kept("policies", policies, load_policies)
         self._bases = _Kept("bases", bases, read_bases)
@@ -95,6 +96,7 @@ class Rulebook:
         self._sightings = Sightings(sightings)
         self._cache = cache
         self._binary = trivy
+        self._repository = trivy_database
         self._trivy: Trivy | None = None
         self._found: Scanner | None = None
         self._now = now
@@ -134,7 +136,9 @@ class Rulebook:
             trivy = self._trivy or Trivy.find(self._cache / "trivy", self._binary)
             version = trivy.version()
             advisories = self._advisories.directory
-            databases, notes = find_databases(trivy, self._cache / "databases", advisories, now=self._now())
+            databases, notes = find_databases(
+                trivy, self._cache / "databases", advisories, now=self._now(), repository=self._repository
+            )
         except InvalidInput as error:
             # The files changed since they were looked at, or were broken before there was any scanner.
             return self._found or Unavailable(error.message)

@@ -16,6 +16,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from compliance.errors import InvalidInput
+from compliance.scan.mirror import parse_repository
 from compliance.shipped import shipped
 from gate.settings_file import NO_FILE, key_of, read_settings_file
 from gate.telemetry.logs import LogFormat
@@ -57,6 +58,10 @@ class Settings(BaseSettings):
     )
     users: Path | None = Field(default=None, description="Users file; not set: DATA/users.yaml.")
     trivy: Path | None = Field(default=None, description="The trivy program; looked up on PATH when not set.")
+    trivy_database: str | None = Field(
+        default=None,
+        description="Repository of Trivy's database (HOST/REPOSITORY[:TAG]); where Trivy has it from if not set.",
+    )
     public_url: str | None = Field(
         default=None, description="URL under which people reach the gate, for links to reports."
     )
@@ -100,6 +105,16 @@ class Settings(BaseSettings):
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
             raise ValueError("write http://HOST[:PORT] or https://HOST[:PORT], without a path")
         return f"{parts.scheme}://{parts.netloc}"
+
+    @field_validator("trivy_database")
+    @classmethod
+    def _is_repository(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parse_repository(value)
+            except InvalidInput as error:
+                raise ValueError(error.message) from error
+        return value
 
     @field_validator("database")
     @classmethod

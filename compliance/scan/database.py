@@ -30,12 +30,13 @@ COMPILE_SECONDS: Final = 60.0
 
 
 class _Attempt(BaseModel):
-    """The last try to download Trivy's database. `error` is empty when it went well."""
+    """The last try to download Trivy's database, and from where. `error` is empty when it went well."""
 
     model_config = ConfigDict(frozen=True)
 
     at: AwareDatetime
     error: str
+    repository: str | None = None
 
 
 def find_databases(
@@ -52,9 +53,10 @@ def find_databases(
 
     `cache` keeps downloads and compiled advisories. `shared` is Trivy's own cache directory, the user's by
     default; a database there is used as it is. A missing or overdue database is downloaded into `cache`,
-    at most once in 12 hours and for at most 30 seconds, from `repository` or where Trivy has it from; that
-    this fails is a note, not an error. A pinned database is used alone, and nothing is downloaded. Raises
-    InvalidInput when an advisory file in `advisories` is wrong, and Unavailable when `cache` cannot be written.
+    from `repository` or where Trivy has it from, for at most 30 seconds and at most once in 12 hours unless
+    from elsewhere; that this fails is a note, not an error. A pinned database is used alone, and nothing is
+    downloaded. Raises InvalidInput when an advisory file in `advisories` is wrong, and Unavailable when `cache`
+    cannot be written.
     """
     notes: list[str] = []
     places = (cache / TRIVY, user_cache_path("trivy") if shared is None else shared)
@@ -96,8 +98,8 @@ def _download(trivy: Trivy, place: Path, now: datetime, repository: str | None) 
     try:
         with exclusive(place / "download.lock", patience=DOWNLOAD_SECONDS + 5):
             last = _last_attempt(attempts)
-            if last is None or not timedelta() <= now - last.at < RETRY_AFTER:
-                last = _Attempt(at=now, error=_try_download(trivy, place, repository))
+            if last is None or last.repository != repository or not timedelta() <= now - last.at < RETRY_AFTER:
+                last = _Attempt(at=now, error=_try_download(trivy, place, repository), repository=repository)
                 write(attempts, last)
     except Unavailable as error:
         return [f"Trivy's own database was not looked for: {error.message}."]

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from compliance.attest.keys import generate_key
 from compliance.errors import InvalidInput, Unavailable
+from compliance.scan.advisories import compile_database, read_advisories
+from compliance.scan.mirror import parse_repository, publish_database
 from gate.rulebook import Rulebook
+from tests.compliance.oci.conftest import start_registry
 
+__all__ = ["start_registry"]
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 POLICY = """\
 name: any
 rules:
@@ -17,6 +24,10 @@ rules:
 
 @pytest.fixture
 def rulebook(tmp_path):
+    return make_rulebook(tmp_path, trivy=tmp_path / "no-trivy")
+
+
+def make_rulebook(tmp_path, **settings):
     for name in ("policies", "bases", "keys"):
         (tmp_path / name).mkdir()
     (tmp_path / "policies" / "any.yaml").write_text(POLICY)
@@ -26,8 +37,8 @@ def rulebook(tmp_path):
         keys=tmp_path / "keys",
         cache=tmp_path / "cache",
         sightings=tmp_path / "sightings.sqlite",
-        trivy=tmp_path / "no-trivy",
-        now=lambda: datetime(2026, 11, 22, tzinfo=UTC),
+        now=lambda: NOW,
+        **settings,
     )
 
 
@@ -101,3 +112,15 @@ def test_a_broken_advisory_keeps_the_gate_from_starting(rulebook, tmp_path):
     (tmp_path / "policies" / "advisories" / "X-1.json").write_text("{")
     with pytest.raises(InvalidInput, match=r"X-1\.json"):
         rulebook.check()
+
+
+@pytest.mark.acceptance
+def test_trivys_database_comes_from_the_mirror_that_a_setting_names(start_registry, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "of-the-user"))
+    advisories = read_advisories(Path(__file__).parents[2] / "policies" / "advisories")
+    compile_database(advisories, tmp_path / "compiled")
+    mirror = f"{start_registry()}/mirror/trivy-db"
+    publish_database(tmp_path / "compiled" / "db", parse_repository(mirror))
+    scanner = make_rulebook(tmp_path, trivy=None, trivy_database=mirror).current().scanner
+    assert [one.name for one in scanner.databases] == ["trivy"]
+    assert not any("could not be downloaded" in note for note in scanner.notes)
