@@ -1,6 +1,6 @@
 """From a pushed manifest to a verdict, in numbered steps, and from an admitting verdict to a readable manifest.
 
-1. Authenticate: who pushes is somebody the gate knows (`gate.auth`).
+1. Authenticate: who pushes is somebody the gate knows (`gate.identity`).
 2. Authorise: that user may push to this repository (`gate.service`).
 3. Parse: the manifest is read strictly, and has the digest it is pushed under (`gate.arrival.receive`).
 4. Resolve: every blob was pushed to this repository and has the size that is said; every child of an index is

@@ -22,10 +22,13 @@ from gate.admission import Admission
 from gate.answers import of_fault, on_crash, on_fault
 from gate.audit.checkpoints import FILE as CHECKPOINTS
 from gate.audit.checkpoints import Checkpoints
-from gate.auth import Authentication
 from gate.blob_cache import BlobCache
 from gate.embedded import EmbeddedRegistry
 from gate.errors import Code, Fault
+from gate.identity.access import watch_access
+from gate.identity.authentication import Authentication
+from gate.identity.passwords import Passwords
+from gate.identity.tokens import Tokens
 from gate.judges import Judges
 from gate.own_key import own_signer
 from gate.publication import Publication
@@ -33,7 +36,7 @@ from gate.pushes import Pushes
 from gate.readable import Readable
 from gate.reconciler import Reconciler
 from gate.rejudging import Rejudging
-from gate.routes import base, blobs, decisions, key, manifests, probes, uploads
+from gate.routes import base, blobs, decisions, key, manifests, probes, token, uploads
 from gate.rulebook import Rulebook
 from gate.scratch import own_name, scratch
 from gate.service import Service
@@ -56,7 +59,8 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
     that must run does not.
     """
     data = settings.data
-    authentication = Authentication(settings.users_file)
+    passwords = Passwords(settings.users_file)
+    access = watch_access(settings.access_file)
     rulebook = Rulebook(
         policies=settings.policies,
         bases=settings.bases,
@@ -119,7 +123,9 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         stack.callback(warming.cancel)
         yield Service(
             settings=settings,
-            authentication=authentication,
+            authentication=Authentication(
+                passwords, access, Tokens(store.secret("tokens"), settings.token_seconds, now)
+            ),
             store=store,
             upstream=upstream,
             admission=admission,
@@ -173,6 +179,7 @@ def make_app(service: Service) -> FastAPI:
         manifests.router,
         decisions.router,
         key.router,
+        token.router,
     ):
         app.include_router(router)
     _answer_errors(app)

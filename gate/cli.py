@@ -13,13 +13,14 @@ import click
 from compliance.errors import ComplianceError, InvalidInput
 from gate.audit.commands import audit
 from gate.database_commands import database
+from gate.identity.permissions import EVERYWHERE, Role
+from gate.identity.users import read_users, remove_user, set_user
 from gate.own_key import public_key
 from gate.reconcile_command import reconcile
 from gate.server import serve
 from gate.settings import PREFIX, Settings, configure, read_settings
 from gate.settings_options import print_settings, settings_options, unknown_variables
 from gate.telemetry.logs import start_logging
-from gate.users import Role, read_users, remove_user, set_user
 
 USAGE: Final = 2
 UNDECIDED: Final = 3
@@ -45,7 +46,7 @@ def main() -> None:
 
     \b
     Examples:
-      mlgate user add ci --role push        a user who may push
+      mlgate user add ci --role pusher      a user who may push
       mlgate config                         what it would run with, and where that was set
       mlgate serve                          the gate, with a registry of its own, on 127.0.0.1:5000
       mlgate serve --upstream https://registry.example.org --listen 0.0.0.0:443
@@ -116,35 +117,47 @@ _users_option = click.option(
 @user.command(name="add")
 @click.argument("name")
 @click.option(
-    "--role", type=click.Choice([role.value for role in Role]), required=True, help="What the user may do."
+    "--role",
+    type=click.Choice([*(role.value for role in Role), "pull", "push"]),
+    required=True,
+    help="What the user may do; pull and push are short for puller and pusher.",
 )
 @click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input, without its line end."
 )
+@click.option(
+    "--repository",
+    "repositories",
+    multiple=True,
+    metavar="PATTERN",
+    help="Where, such as team/**; may be given several times; not given: everywhere.",
+)
 @_users_option
-def add_user(name: str, role: str, password_stdin: bool, users: Path | None) -> None:
+def add_user(
+    name: str, role: str, password_stdin: bool, repositories: tuple[str, ...], users: Path | None
+) -> None:
     """Add a user, or give one a new password and role. A running gate knows at once.
 
     \b
     Examples:
-      mlgate user add alice --role push
-      pass show gate/ci | mlgate user add ci --role push --password-stdin
+      mlgate user add alice --role admin
+      pass show gate/ci | mlgate user add ci --role pusher --repository 'team/**' --password-stdin
     """
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     path = read_settings(users=users).users_file
-    new = set_user(path, name, Role(role), password)
-    click.echo(f"{'added' if new else 'changed'} {name} ({role}) in {path}")
+    new = set_user(path, name, Role(role), password, repositories or EVERYWHERE)
+    click.echo(f"{'added' if new else 'changed'} {name} ({Role(role)}) in {path}")
 
 
 @user.command(name="list")
 @_users_option
 def list_users(users: Path | None) -> None:
-    """Show the users and their roles."""
+    """Show the users, their roles, and where they have them."""
     for name, account in sorted(read_users(read_settings(users=users).users_file).users.items()):
-        click.echo(f"{name}\t{account.role}")
+        click.echo(f"{name}\t{account.role}\t{' '.join(account.repositories)}")
 
 
 @user.command(name="remove")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -13,9 +13,11 @@ from compliance.errors import InvalidInput
 from compliance.oci.digest import Digest
 from compliance.oci.reference import is_host, is_repository, is_tag
 from gate.admission import Admission
-from gate.auth import Authentication, User
 from gate.blob_cache import BlobCache
 from gate.errors import Code, Fault
+from gate.identity.asking import identify, not_allowed, require_proof
+from gate.identity.authentication import Authentication
+from gate.identity.permissions import Action, Identity
 from gate.intents import Intents
 from gate.judges import Judges
 from gate.pushes import Pushes
@@ -26,7 +28,6 @@ from gate.telemetry.exchange import asked_by
 from gate.telemetry.metrics import Metrics
 from gate.uploads import Uploads
 from gate.upstream import Upstream
-from gate.users import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,13 @@ class Service:
         """Whether nothing is blocked in a repository, as the policies are now."""
         return await asyncio.to_thread(self.admission.audits, repository)
 
+    async def allows(self, identity: Identity, action: Action, repository: str) -> bool:
+        """Whether somebody may do this. Where nothing is blocked, who may push may also delete, as elsewhere."""
+        if identity.may(action, repository):
+            return True
+        pushes = action is Action.DELETE and identity.may(Action.PUSH, repository)
+        return pushes and await self.audits(repository)
+
 
 async def _service(request: Request) -> Service:
     return cast(Service, request.app.state.service)
@@ -58,30 +66,25 @@ async def _service(request: Request) -> Service:
 TheService = Annotated[Service, Depends(_service)]
 
 
-async def who_asks(request: Request, service: TheService) -> User:
+async def who_comes(request: Request, service: TheService) -> Identity:
+    """Whoever sends the request, a stranger where it says nothing. Raises the 401 answer where that is wrong."""
+    identity = await identify(service.authentication, request, root_url(service, request))
+    asked_by(identity.name)
+    return identity
+
+
+async def who_asks(request: Request, service: TheService) -> Identity:
     """Whoever the request proves to come from. Raises the 401 answer when it proves nothing."""
-    authorization = request.headers.get("Authorization")
-    user = service.authentication.remembered(authorization)
-    if user is None:
-        user = await asyncio.to_thread(service.authentication.check, authorization)
-    asked_by(user.name)
-    return user
+    identity = await who_comes(request, service)
+    require_proof(identity, request, root_url(service, request))
+    return identity
 
 
-TheUser = Annotated[User, Depends(who_asks)]
-"""Whoever proves to be a user; every role may pull."""
+TheReader = Annotated[Identity, Depends(who_asks)]
+"""Whoever proves to be somebody. What they may read is for the route to find out: `reader.sees(repository)`."""
 
-
-async def _pusher(user: TheUser) -> User:
-    user.require(Role.PUSH, "push")
-    return user
-
-
-ThePusher = Annotated[User, Depends(_pusher)]
-
-MAY_PULL = Depends(who_asks)
-MAY_PUSH = Depends(_pusher)
-"""For routes that ask who it is only to let them in."""
+LOGGED_IN = Depends(who_asks)
+"""For routes that let in everybody who is somebody."""
 
 
 async def _repository(name: str) -> str:
@@ -91,6 +94,31 @@ async def _repository(name: str) -> str:
 
 
 TheRepository = Annotated[str, Depends(_repository)]
+
+
+def _allowed(action: Action) -> Callable[..., Awaitable[Identity]]:
+    async def allowed(
+        repository: TheRepository,
+        identity: Annotated[Identity, Depends(who_comes)],
+        request: Request,
+        service: TheService,
+    ) -> Identity:
+        if not await service.allows(identity, action, repository):
+            raise not_allowed(identity, action, repository, request, root_url(service, request))
+        return identity
+
+    return allowed
+
+
+_puller, _pusher, _deleter = map(_allowed, (Action.PULL, Action.PUSH, Action.DELETE))
+
+ThePuller = Annotated[Identity, Depends(_puller)]
+ThePusher = Annotated[Identity, Depends(_pusher)]
+TheDeleter = Annotated[Identity, Depends(_deleter)]
+"""Whoever may do that in the repository that the path names, which may be a stranger."""
+
+MAY_PULL = Depends(_puller)
+"""For routes that ask who it is only to let them in."""
 
 
 async def _under_way(
@@ -131,13 +159,17 @@ async def _digest(digest: str) -> Digest:
 TheDigest = Annotated[Digest, Depends(_digest)]
 
 
-def report_url(service: Service, request: Request, decision_id: str) -> str:
-    """Where the whole report on a decision is read, by the address the client knows the gate by.
+def root_url(service: Service, request: Request) -> str:
+    """The URL that the client knows the gate by.
 
     Where no public URL is set, its word for that is taken, if it is a host at all; forwarded headers are not.
     """
     host = request.headers.get("Host", "")
     if not is_host(host):
         host = "{}:{}".format(*request.scope["server"])
-    root = service.settings.public_url or f"{request.scope['scheme']}://{host}"
-    return f"{root}/api/decisions/{decision_id}"
+    return service.settings.public_url or f"{request.scope['scheme']}://{host}"
+
+
+def report_url(service: Service, request: Request, decision_id: str) -> str:
+    """Where the whole report on a decision is read."""
+    return f"{root_url(service, request)}/api/decisions/{decision_id}"

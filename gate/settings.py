@@ -57,13 +57,23 @@ class Settings(BaseSettings):
         default=None, description="Directory of public keys (*.pem); not set: DATA/trusted-keys."
     )
     users: Path | None = Field(default=None, description="Users file; not set: DATA/users.yaml.")
+    access: Path | None = Field(
+        default=None,
+        description="Access file: roles by repository, and what is public; not set: DATA/access.yaml.",
+    )
+    token_seconds: int = Field(
+        default=300,
+        ge=60,
+        le=3600,
+        description="Seconds a token for registry clients is good; they take 60 for less.",
+    )
     trivy: Path | None = Field(default=None, description="The trivy program; looked up on PATH when not set.")
     trivy_database: str | None = Field(
         default=None,
         description="Repository of Trivy's database (HOST/REPOSITORY[:TAG]); where Trivy has it from if not set.",
     )
     public_url: str | None = Field(
-        default=None, description="URL under which people reach the gate, for links to reports."
+        default=None, description="URL under which people reach the gate, for links to reports and logins."
     )
     tls_certificate: Path | None = Field(default=None, description="PEM file; together with tls_key serves HTTPS.")
     tls_key: Path | None = Field(default=None, description="PEM file with the certificate's private key.")
@@ -141,6 +151,10 @@ class Settings(BaseSettings):
     @property
     def users_file(self) -> Path:
         return self.users or self.data / "users.yaml"
+
+    @property
+    def access_file(self) -> Path:
+        return self.access or self.data / "access.yaml"
 
     @property
     def keys_directory(self) -> Path:

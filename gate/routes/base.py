@@ -6,13 +6,13 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from gate.answers import VERSION
-from gate.service import MAY_PULL
+from gate.service import LOGGED_IN
 
 router = APIRouter()
 
 
-@router.api_route("/v2", methods=["GET", "HEAD"], dependencies=[MAY_PULL])
-@router.api_route("/v2/", methods=["GET", "HEAD"], dependencies=[MAY_PULL])
+@router.api_route("/v2", methods=["GET", "HEAD"], dependencies=[LOGGED_IN])
+@router.api_route("/v2/", methods=["GET", "HEAD"], dependencies=[LOGGED_IN])
 async def base() -> Response:
     """Distribution specification, "Determining Support"."""
     return JSONResponse({}, headers=VERSION)

@@ -12,9 +12,9 @@ from compliance.oci.digest import Digest
 from gate.answers import VERSION, Passed
 from gate.blob_file import BlobFile
 from gate.errors import Code, Fault
-from gate.service import Service, TheDigest, ThePusher, TheRepository, TheService, TheUser
+from gate.identity.permissions import Action
+from gate.service import Service, TheDeleter, TheDigest, ThePuller, TheRepository, TheService
 from gate.upstream import passed_on, refusal
-from gate.users import Role
 
 router = APIRouter()
 log = logging.getLogger(__name__)
@@ -24,14 +24,14 @@ _BLOB = "/v2/{name:path}/blobs/{digest}"
 
 @router.api_route(_BLOB, methods=["GET", "HEAD"])
 async def read_blob(
-    repository: TheRepository, digest: TheDigest, user: TheUser, service: TheService, request: Request
+    repository: TheRepository, digest: TheDigest, user: ThePuller, service: TheService, request: Request
 ) -> Response:
     """A blob that an admitted manifest of the repository is made of.
 
     Those who push also see what they have pushed so far, since clients ask before they upload.
     """
     unknown = Fault(404, Code.BLOB_UNKNOWN, f"no admitted image of {repository} has the blob {digest}")
-    published = not user.role.includes(Role.PUSH)
+    published = not user.may(Action.PUSH, repository)
     stored_as = await service.readable.blob(repository, digest, published=published)
     if stored_as is None and published and await service.audits(repository):
         stored_as = await service.readable.blob(repository, digest, published=True, audited=True)
@@ -52,7 +52,7 @@ async def read_blob(
 
 @router.delete(_BLOB)
 async def delete_blob(
-    repository: TheRepository, digest: TheDigest, user: ThePusher, service: TheService
+    repository: TheRepository, digest: TheDigest, user: TheDeleter, service: TheService
 ) -> Response:
     """Take a blob out of the repository. A registry that deletes nothing keeps bytes that nobody can read."""
     forgotten = await asyncio.to_thread(service.store.blobs.forget, repository, digest, by=user.name)

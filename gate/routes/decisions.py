@@ -13,19 +13,19 @@ from starlette.responses import Response
 from compliance.policy.decision import Decision
 from compliance.policy.reports import from_json, render, to_markdown
 from gate.errors import Code, Fault
-from gate.service import MAY_PULL, TheService
+from gate.identity.permissions import Identity
+from gate.schema import StoredDecision
+from gate.service import Service, TheReader, TheService
 
 router = APIRouter()
 
 WIDTH: Final = 110
 
 
-@router.get("/api/decisions/{id_}", dependencies=[MAY_PULL])
-async def read_decision(id_: str, service: TheService, request: Request) -> Response:
+@router.get("/api/decisions/{id_}")
+async def read_decision(id_: str, reader: TheReader, service: TheService, request: Request) -> Response:
     """The whole report: JSON, or by `Accept` Markdown (text/markdown) or plain text (any other text)."""
-    stored = await asyncio.to_thread(service.store.decision, id_)
-    if stored is None:
-        raise Fault(404, Code.UNKNOWN, f"there is no decision {id_}")
+    stored = await _decision(id_, reader, service)
     kind = _preferred(request.headers.get("Accept", "*/*"))
     if kind == "application/json":
         return Response(stored.decision, media_type=kind)
@@ -34,13 +34,18 @@ async def read_decision(id_: str, service: TheService, request: Request) -> Resp
     return Response(text, media_type=f"{kind}; charset=utf-8")
 
 
-@router.get("/api/decisions/{id_}/evidence", dependencies=[MAY_PULL])
-async def read_evidence(id_: str, service: TheService) -> Response:
+@router.get("/api/decisions/{id_}/evidence")
+async def read_evidence(id_: str, reader: TheReader, service: TheService) -> Response:
     """What the decision was taken on, whose digest the decision names."""
-    stored = await asyncio.to_thread(service.store.decision, id_)
-    if stored is None:
-        raise Fault(404, Code.UNKNOWN, f"there is no decision {id_}")
+    stored = await _decision(id_, reader, service)
     return Response(stored.evidence, media_type="application/json")
+
+
+async def _decision(id_: str, reader: Identity, service: Service) -> StoredDecision:
+    stored = await asyncio.to_thread(service.store.decision, id_)
+    if stored is None or not reader.sees(stored.repository):
+        raise Fault(404, Code.UNKNOWN, f"there is no decision {id_}")
+    return stored
 
 
 def _preferred(accept: str) -> str:

@@ -17,21 +17,22 @@ from compliance.policy.decision import Mode
 from gate.answers import VERSION, warning
 from gate.arrival import MAX_BYTES, receive, too_large
 from gate.errors import Code, Fault
+from gate.identity.permissions import Action
 from gate.schema import StoredDecision
 from gate.service import (
     MAY_PULL,
     UNDER_WAY,
     Service,
+    TheDeleter,
     TheDigest,
+    ThePuller,
     ThePusher,
     TheRepository,
     TheService,
     TheTarget,
-    TheUser,
     report_url,
 )
 from gate.standing_words import no_longer_pullable, still_pullable
-from gate.users import Role
 from gate.telemetry.exchange import judged
 
 router = APIRouter()
@@ -73,7 +74,7 @@ async def read_manifest(
     target: TheTarget,
     service: TheService,
     request: Request,
-    user: TheUser,
+    user: ThePuller,
 ) -> Response:
     """An admitted manifest, or accepted evidence. A GET of what was refused says why; for a HEAD it is not there.
 
@@ -88,7 +89,7 @@ async def read_manifest(
         why = await asyncio.to_thread(service.store.decision, found.decision or "")
         found = None
     if found is not None and standing is not None and service.readable.has_ended(standing):
-        if request.method == "GET" or not user.role.includes(Role.PUSH):
+        if request.method == "GET" or not user.may(Action.PUSH, repository):
             raise no_longer_pullable(standing, report_url(service, request, standing.decision))
         found = None
     if found is None:
@@ -113,7 +114,7 @@ async def read_manifest(
 
 @router.delete("/v2/{name:path}/manifests/{target}")
 async def delete_manifest(
-    repository: TheRepository, target: TheTarget, user: ThePusher, service: TheService
+    repository: TheRepository, target: TheTarget, user: TheDeleter, service: TheService
 ) -> Response:
     """Take a tag away, or a manifest with all its tags. Blobs and evidence about it stay."""
     if not isinstance(target, Digest):

@@ -18,6 +18,7 @@ from compliance.oci.digest import Digest
 from compliance.oci.reference import is_repository
 from gate.answers import VERSION
 from gate.errors import Code, Fault, upstream_down
+from gate.identity.permissions import Action, Identity
 from gate.service import UNDER_WAY, Service, ThePusher, TheRepository, TheService, digest_from
 from gate.uploads import Upload, unknown_upload
 from gate.upstream import Answer, location_of, passed_back, passed_on, refusal, with_parameters
@@ -41,7 +42,7 @@ async def start_upload(
     source = parameters.get("from")
     if source is not None and not is_repository(source):
         raise Fault(400, Code.NAME_INVALID, f"not a repository name: {source!r}")
-    if "mount" in parameters and digest is not None and await _mount(service, repository, source, digest):
+    if "mount" in parameters and digest is not None and await _mount(service, user, repository, source, digest):
         return _created(repository, digest)
     upload, headers = await _begin(service, user.name, repository)
     if digest is None or "mount" in parameters:
@@ -112,11 +113,14 @@ async def _begin(service: Service, user: str, repository: str) -> tuple[Upload, 
         return _moved(service, upload, answer)
 
 
-async def _mount(service: Service, repository: str, source: str | None, digest: Digest) -> bool:
-    """Make a blob of another repository one of this too; False when that cannot be done."""
+async def _mount(service: Service, user: Identity, repository: str, source: str | None, digest: Digest) -> bool:
+    """Make a blob of another repository one of this too; False when that cannot be done.
+
+    Only one that the user could also read there, as a pull would let them.
+    """
     holders = await asyncio.to_thread(service.store.blobs.holders, digest)
     for holder in holders if source is None else {source} & set(holders):
-        stored_as = await asyncio.to_thread(service.store.blobs.stored_as, holder, digest, published=False)
+        stored_as = await _readable(service, user, holder, digest)
         if stored_as is None:
             continue
         scope = f"{_scope(repository)} repository:{holder}:pull"
@@ -132,6 +136,16 @@ async def _mount(service: Service, repository: str, source: str | None, digest: 
             async with _step(service, "DELETE", abandoned):
                 pass
     return False
+
+
+async def _readable(service: Service, user: Identity, repository: str, digest: Digest) -> Digest | None:
+    """What the registry calls a blob that the user may read in a repository."""
+    if not user.may(Action.PULL, repository):
+        return None
+    if user.may(Action.PUSH, repository):
+        return await service.readable.blob(repository, digest, published=False)
+    audited = await service.audits(repository)
+    return await service.readable.blob(repository, digest, published=True, audited=audited)
 
 
 async def _finish(service: Service, request: Request, upload: Upload, digest: Digest) -> Response:

@@ -17,7 +17,8 @@ from typing import Final
 import httpx
 
 from compliance.attest.keys import generate_key
-from gate.users import Role, set_user
+from gate.identity.permissions import Role
+from gate.identity.users import set_user
 from tests.crash.proxy import Proxy
 from tests.gate.conftest import PASSWORD
 from tests.gate.registry_process import Registry
@@ -91,8 +92,8 @@ class World:
             (root / name).mkdir(parents=True)
         (root / "policies" / "advisories" / "GHSA-0000-0000-0000.json").write_text(ADVISORY)
         self.set_policy("plain")
-        set_user(root / "users.yaml", "ci", Role.PUSH, PASSWORD)
-        set_user(root / "users.yaml", "pod", Role.PULL, PASSWORD)
+        set_user(root / "users.yaml", "ci", Role.PUSHER, PASSWORD)
+        set_user(root / "users.yaml", "pod", Role.PULLER, PASSWORD)
         generate_key(root / "key.pem", root / "keys" / "ci.pem")
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None

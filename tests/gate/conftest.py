@@ -36,7 +36,8 @@ from compliance.oci.manifest import (
     RuntimeConfig,
 )
 from compliance.oci.registry import Credentials, RegistryClient
-from gate.users import Role, set_user
+from gate.identity.permissions import Role
+from gate.identity.users import set_user
 from tests.gate.postgres_process import Postgres
 
 PASSWORD = "correct horse"
@@ -227,8 +228,8 @@ def prepare(
         (root / name).mkdir(parents=True)
     for name, text in policies.items():
         (root / "policies" / name).write_text(text)
-    set_user(root / "users.yaml", "ci", Role.PUSH, PASSWORD)
-    set_user(root / "users.yaml", "pod", Role.PULL, PASSWORD)
+    set_user(root / "users.yaml", "ci", Role.PUSHER, PASSWORD)
+    set_user(root / "users.yaml", "pod", Role.PULLER, PASSWORD)
     generate_key(root / "key.pem", root / "keys" / "ci.pem")
     return RunningGate(root, options, environment=environment or {})
 

@@ -5,8 +5,9 @@ from click.testing import CliRunner
 
 from compliance.errors import InvalidInput
 from gate.cli import main
+from gate.identity.permissions import Role
+from gate.identity.users import read_users
 from gate.settings import read_settings
-from gate.users import Role, read_users
 
 
 @pytest.fixture
@@ -20,8 +21,8 @@ def run(tmp_path):
 def test_a_user_is_added_with_a_password_from_standard_input(run, tmp_path):
     done = run("user", "add", "ci", "--role", "push", "--password-stdin", given="secret\n")
     assert done.exit_code == 0, done.output
-    assert done.output == f"added ci (push) in {tmp_path / 'users.yaml'}\n"
-    assert read_users(tmp_path / "users.yaml").users["ci"].role is Role.PUSH
+    assert done.output == f"added ci (pusher) in {tmp_path / 'users.yaml'}\n"
+    assert read_users(tmp_path / "users.yaml").users["ci"].role is Role.PUSHER
 
 
 def test_a_password_that_is_typed_is_typed_twice_and_not_shown(run):
@@ -33,9 +34,9 @@ def test_a_password_that_is_typed_is_typed_twice_and_not_shown(run):
 def test_users_are_listed_and_removed(run):
     run("user", "add", "pod", "--role", "pull", "--password-stdin", given="a\n")
     run("user", "add", "ci", "--role", "push", "--password-stdin", given="b\n")
-    assert run("user", "list").output == "ci\tpush\npod\tpull\n"
+    assert run("user", "list").output == "ci\tpusher\t**\npod\tpuller\t**\n"
     assert run("user", "remove", "pod").exit_code == 0
-    assert run("user", "list").output == "ci\tpush\n"
+    assert run("user", "list").output == "ci\tpusher\t**\n"
 
 
 def test_a_mistake_of_the_user_is_one_message_with_what_to_do_and_exit_code_2(run):
@@ -45,7 +46,7 @@ def test_a_mistake_of_the_user_is_one_message_with_what_to_do_and_exit_code_2(ru
     done = run("serve", "--listen", "127.0.0.1:0")
     assert done.exit_code == 2
     assert "there is no user in" in done.output
-    assert "-> Add one: mlgate user add NAME --role push" in done.output
+    assert "-> Add one: mlgate user add NAME --role pusher" in done.output
 
 
 def test_embedded_and_upstream_exclude_each_other(run):

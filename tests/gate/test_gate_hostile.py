@@ -29,7 +29,8 @@ from compliance.attest.statement import subjects_for
 from compliance.evidence import Lock
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor
-from gate.users import Role, set_user
+from gate.identity.permissions import Role
+from gate.identity.users import set_user
 from tests.gate.conftest import NOT_ROOT, PASSWORD, RunningGate
 
 pytestmark = pytest.mark.acceptance
@@ -43,7 +44,7 @@ SECONDS: Final = 30.0
 def gate(tmp_path_factory, module_gate) -> RunningGate:
     root = tmp_path_factory.mktemp("hostile")
     running = module_gate(root, {"any.yaml": NOT_ROOT}, {"MLGATE_IMAGE_BYTES": str(IMAGE_BYTES)})
-    set_user(root / "users.yaml", "other", Role.PUSH, PASSWORD)
+    set_user(root / "users.yaml", "other", Role.PUSHER, PASSWORD)
     return running
 
 

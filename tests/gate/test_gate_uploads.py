@@ -51,7 +51,7 @@ def with_digest(location: str, digest: Digest) -> str:
 def test_the_base_asks_for_credentials_and_says_what_it_is(gate, pusher):
     asked = httpx.get(f"http://{gate.host}/v2/")
     assert asked.status_code == 401
-    assert asked.headers["WWW-Authenticate"].startswith("Basic ")
+    assert asked.headers["WWW-Authenticate"].startswith("Bearer ")
     assert only_error(asked)["code"] == "UNAUTHORIZED"
     assert pusher.get("/v2/").headers["Docker-Distribution-API-Version"] == "registry/2.0"
 

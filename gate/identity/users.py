@@ -2,7 +2,8 @@
 
 users:
   ci:
-    role: push
+    role: pusher
+    repositories: [team/**]   # left out: all
     bcrypt: $2b$12$…
 """
 
@@ -11,34 +12,24 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
 import bcrypt
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from ruamel.yaml import YAML
 
 from compliance.document import read_model
 from compliance.errors import InvalidInput, Location
+from gate.identity.permissions import EVERYWHERE, Permission, RepositoryPattern, Role
 
 MAX_PASSWORD: Final = 72
 """Bytes; bcrypt looks at no more, so a longer password is refused rather than cut."""
 
-_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"
+USER_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"
 _HASH: Final = r"^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$"
 
-
-class Role(StrEnum):
-    """Each role may do what the ones before it may: pull admitted images, push, and run the gate."""
-
-    PULL = "pull"
-    PUSH = "push"
-    ADMIN = "admin"
-
-    def includes(self, other: Role) -> bool:
-        order = list(Role)
-        return order.index(self) >= order.index(other)
+UserName = Annotated[str, StringConstraints(pattern=USER_NAME)]
 
 
 class Account(BaseModel):
@@ -47,7 +38,12 @@ class Account(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     role: Role
+    repositories: tuple[RepositoryPattern, ...] = Field(default=EVERYWHERE, min_length=1)
     bcrypt: Annotated[str, StringConstraints(pattern=_HASH)]
+
+    @property
+    def permission(self) -> Permission:
+        return Permission.of(self.role, self.repositories)
 
 
 class Users(BaseModel):
@@ -55,7 +51,7 @@ class Users(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    users: dict[Annotated[str, StringConstraints(pattern=_NAME)], Account] = {}
+    users: dict[UserName, Account] = {}
 
 
 def read_users(path: Path) -> Users:
@@ -64,12 +60,12 @@ def read_users(path: Path) -> Users:
     return users
 
 
-def set_user(path: Path, name: str, role: Role, password: str) -> bool:
+def set_user(path: Path, name: str, role: Role, password: str, repositories: tuple[str, ...] = EVERYWHERE) -> bool:
     """Add a user or give one a new password and role; True when the user is new.
 
     The file appears whole or not at all, readable by its owner only.
     """
-    if not re.fullmatch(_NAME, name):
+    if not re.fullmatch(USER_NAME, name):
         raise InvalidInput(
             f"{name!r} cannot be a user name", remedy="Use letters, digits and . _ @ - and start with a letter."
         )
@@ -77,7 +73,11 @@ def set_user(path: Path, name: str, role: Role, password: str) -> bool:
         raise InvalidInput(f"a password is 1 to {MAX_PASSWORD} bytes long")
     users = read_users(path).users if path.exists() else {}
     hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()
-    _write(path, Users(users={**users, name: Account(role=role, bcrypt=hashed)}))
+    try:
+        account = Account(role=role, repositories=repositories, bcrypt=hashed)
+    except ValidationError as error:
+        raise InvalidInput(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+    _write(path, Users(users={**users, name: account}))
     return name not in users
 
 
@@ -97,7 +97,7 @@ def _write(path: Path, users: Users) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".users-")
         try:
             with os.fdopen(handle, "wb") as stream:
-                yaml.dump(users.model_dump(mode="json"), stream)
+                yaml.dump(users.model_dump(mode="json", exclude_defaults=True), stream)
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)

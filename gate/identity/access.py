@@ -1,0 +1,62 @@
+"""The access file: who may do what beyond the users file, in YAML.
+
+anonymous: [public/**]          # may be pulled without logging in; left out: nothing
+grants:                         # more roles for those of the users file
+  - users: [alice]
+    role: admin
+    repositories: [team/**]
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from compliance.document import read_model
+from gate.identity.permissions import Action, Identity, Permission, Proof, RepositoryPattern, Role
+from gate.identity.users import UserName
+from gate.identity.watched import Watched
+
+ANONYMOUS: Final = "anonymous"
+
+
+class Grant(BaseModel):
+    """A role that some users have in some repositories."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    users: tuple[UserName, ...] = Field(min_length=1)
+    role: Role
+    repositories: tuple[RepositoryPattern, ...] = Field(min_length=1)
+
+
+class AccessFile(BaseModel):
+    """All that the file says. An empty one allows nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    anonymous: tuple[RepositoryPattern, ...] = ()
+    grants: tuple[Grant, ...] = ()
+
+    def of_user(self, name: str) -> tuple[Permission, ...]:
+        """What a user may do besides what the users file says."""
+        return tuple(Permission.of(one.role, one.repositories) for one in self.grants if name in one.users)
+
+    @property
+    def stranger(self) -> Identity:
+        """Somebody who has not logged in."""
+        pulls = (Permission(frozenset({Action.PULL}), self.anonymous),) if self.anonymous else ()
+        return Identity(ANONYMOUS, pulls, Proof.NOTHING)
+
+
+def read_access(path: Path) -> AccessFile:
+    """Read an access file. Raises InvalidInput, with the line, when it cannot be accepted."""
+    access, _ = read_model(path, AccessFile)
+    return access
+
+
+def watch_access(path: Path) -> Watched[AccessFile]:
+    """The access file as it is now; one that is not there allows nothing."""
+    return Watched(path, read_access, AccessFile())

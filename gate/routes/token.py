@@ -1,0 +1,106 @@
+"""The token service (distribution's token and OAuth2 specifications): a login in, a token for minutes out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC
+from typing import Final
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from compliance.oci.reference import is_repository
+from gate.errors import Code, Fault
+from gate.identity.asking import BASIC, identify
+from gate.identity.authentication import Login
+from gate.identity.permissions import Action, Identity, Proof
+from gate.identity.proof import NotProven
+from gate.identity.tokens import Access
+from gate.service import Service, TheService, root_url
+from gate.telemetry.exchange import asked_by
+
+router = APIRouter()
+log = logging.getLogger(__name__)
+
+MAX_SCOPES: Final = 32
+MAX_FORM: Final = 64 << 10
+_ALL: Final = frozenset({Action.PULL, Action.PUSH, Action.DELETE})
+
+
+@router.get("/token")
+async def by_login(request: Request, service: TheService) -> Response:
+    """A token for whoever the `Authorization` header proves, or for a stranger where strangers may do anything."""
+    identity = await identify(service.authentication, request, root_url(service, request))
+    if identity.proof is Proof.NOTHING and not identity.permissions:
+        raise _unknown("a user name and password are needed")
+    scopes = [scope for entry in request.query_params.getlist("scope") for scope in entry.split()]
+    return await _answer(service, identity, scopes)
+
+
+@router.post("/token")
+async def by_form(request: Request, service: TheService) -> Response:
+    """The same for clients that send their login as an OAuth2 form (RFC 6749, 4.3)."""
+    form = await _form(request)
+    if form.get("grant_type") != "password":
+        raise Fault(400, Code.UNSUPPORTED, "grant_type: only password is supported")
+    login = Login(form.get("username", ""), form.get("password", "").encode())
+    try:
+        identity = await asyncio.to_thread(service.authentication.log_in, login)
+    except NotProven as error:
+        raise _unknown(error.message) from error
+    return await _answer(service, identity, form.get("scope", "").split())
+
+
+async def _answer(service: Service, identity: Identity, scopes: list[str]) -> Response:
+    asked_by(identity.name)
+    access = await _allowed(service, identity, scopes)
+    issued = service.authentication.tokens.issue(identity.name, access)
+    return JSONResponse(
+        {
+            "token": issued.token,
+            "access_token": issued.token,
+            "expires_in": issued.seconds,
+            "issued_at": issued.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "scope": " ".join(f"repository:{one.repository}:{','.join(sorted(one.actions))}" for one in access),
+        },
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+async def _allowed(service: Service, identity: Identity, scopes: list[str]) -> list[Access]:
+    """What of the scopes somebody may have. What cannot be read is nothing, as in other token services."""
+    if len(scopes) > MAX_SCOPES:
+        raise Fault(400, Code.UNSUPPORTED, f"a token is for at most {MAX_SCOPES} scopes")
+    if identity.proof is Proof.BEARER:
+        raise _unknown("a token is got with a login, not with another token")
+    access = []
+    for scope in scopes:
+        kind, _, rest = scope.partition(":")
+        repository, _, words = rest.rpartition(":")
+        if kind != "repository" or not is_repository(repository):
+            continue
+        asked = set(words.split(","))
+        wanted = _ALL if "*" in asked else {action for action in _ALL if action in asked}
+        allowed = frozenset([one for one in wanted if await service.allows(identity, one, repository)])
+        if allowed:
+            access.append(Access(repository, allowed))
+    return access
+
+
+async def _form(request: Request) -> dict[str, str]:
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_FORM:
+            raise Fault(413, Code.SIZE_INVALID, f"a form may have {MAX_FORM:,} bytes")
+    try:
+        given = parse_qs(raw.decode("ascii"), strict_parsing=bool(raw), errors="strict", max_num_fields=20)
+    except ValueError as error:
+        raise Fault(400, Code.UNSUPPORTED, "the body is not a form") from error
+    return {name: values[0] for name, values in given.items() if len(values) == 1}
+
+
+def _unknown(message: str) -> Fault:
+    return Fault(401, Code.UNAUTHORIZED, message, headers={"WWW-Authenticate": BASIC})
