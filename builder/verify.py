@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from compliance.attest.bundle import BUNDLE_TYPE, verify_bundle
@@ -30,7 +31,9 @@ class Verification:
     problems: tuple[str, ...] = ()
 
 
-def verify(client: RegistryClient, reference: Reference, gate: TrustedKeys, repository: str) -> Verification:
+def verify(
+    client: RegistryClient, reference: Reference, gate: TrustedKeys, repository: str, now: datetime
+) -> Verification:
     """Look for the proof that the gate whose key is `gate` admitted an image as one of `repository`.
 
     1. The manifest is fetched; its bytes have the digest it is named by.
@@ -38,7 +41,7 @@ def verify(client: RegistryClient, reference: Reference, gate: TrustedKeys, repo
     3. A bundle counts when the gate's key signed it.
     4. Its statement is a verification summary v1.
     5. A subject of the statement is this manifest, under the name of `repository`.
-    6. The result is PASSED.
+    6. The result of the newest one is PASSED, and the date until which it says the image may be pulled is to come.
 
     The registry is trusted with nothing: it can hide a summary, and make none up. Raises InvalidInput when the
     reference names an index, RegistryError and Unavailable as the client does.
@@ -62,9 +65,21 @@ def verify(client: RegistryClient, reference: Reference, gate: TrustedKeys, repo
         except InvalidInput as error:
             problems.append(error.message)
     newest = max(summaries, key=lambda summary: summary.at, default=None)
-    if newest is None and not problems:
-        problems = ["no verification summary refers to it"]
-    return Verification(found.digest, newest, () if newest else tuple(problems))
+    if newest is None:
+        return Verification(found.digest, None, tuple(problems) or ("no verification summary refers to it",))
+    # 6.
+    problem = _objection(newest, now)
+    return Verification(found.digest, None, (problem,)) if problem else Verification(found.digest, newest)
+
+
+def _objection(summary: VerificationSummary, now: datetime) -> str | None:
+    """Why a valid summary says that the image is not to be used."""
+    if not summary.passed:
+        return f"{summary.verifier} found at {summary.at:%Y-%m-%d %H:%M} UTC that it does not comply"
+    until = summary.pullable_until
+    if until is not None and until <= now:
+        return f"it no longer complies, and was pullable until {until:%Y-%m-%d %H:%M} UTC ({summary.verifier})"
+    return None
 
 
 def _summary(bundle: bytes, gate: TrustedKeys, repository: str, subject: Digest) -> VerificationSummary:
@@ -76,9 +91,6 @@ def _summary(bundle: bytes, gate: TrustedKeys, repository: str, subject: Digest)
     if not any(each.name == repository and each.sha256 == subject for each in statement.subjects):
         about = ", ".join(f"{each.name}@{each.sha256}" for each in statement.subjects)
         raise InvalidInput(f"the summary is about something else: {about}")
-    # 6.
-    if not summary.passed:
-        raise InvalidInput(f"{summary.verifier} found that it does not comply")
     return summary
 
 

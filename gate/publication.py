@@ -120,7 +120,7 @@ class Publication:
 
     def _is_audited(self, push: Push, decision: StoredDecision | None) -> bool:
         """Whether it, or anything it names, would have been refused if anything were where it is."""
-        if decision is not None and decision.verdict is not Verdict.ADMITTED:
+        if decision is not None and decision.verdict is not Verdict.ADMITTED and not decision.later:
             return True
         if not isinstance(push.document, Index):
             return False

@@ -124,10 +124,9 @@ class Rejudging:
         stored = _stored(due, decision, evidence, inputs) if news else None
         noted = self._store.standings.note(due, inputs, decision.at, until=until, causes=causes, decision=stored)
         if noted and stored is not None:
-            when = "" if until is None else f" Pullable until {until.isoformat(timespec='seconds')}."
-            log.warning(
-                "decision %s: %s%s Owner: %s.", stored.id, stored.line, when, owner_of(evidence) or "unknown"
-            )
+            until_when = "" if until is None else f"; pullable until {until.isoformat(timespec='seconds')}"
+            owner = owner_of(evidence) or "unknown"
+            log.warning("decision %s, owner %s%s: %s", stored.id, owner, until_when, stored.line)
             self._changed()
 
 

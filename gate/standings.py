@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, ForeignKey, ForeignKeyConstraint, LargeBinary, String, exists, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, aliased, mapped_column
 
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import Index, parse_manifest
@@ -34,7 +34,7 @@ _JUDGED: Final = (Kind.IMAGE, Kind.ARTIFACT)
 
 class StoredStanding(Table):
     """What was found when an admitted manifest was last judged again: `at` a time, by the rules with the digest
-    `rules`, which is None before the first time.
+    `rules`, which is None before the first time. `admitted` is the decision by which it was published then.
 
     `until` is None while it complies. `decision` is the newest later decision: what changed last, and why; None
     while nothing did. `causes` are canonical JSON. `claimed` is until when a gate is at it.
@@ -51,6 +51,7 @@ class StoredStanding(Table):
     digest: Mapped[Digest] = mapped_column(primary_key=True)
     at: Mapped[datetime]
     rules: Mapped[Digest | None]
+    admitted: Mapped[str] = mapped_column(String(32))
     until: Mapped[datetime | None]
     decision: Mapped[str | None] = mapped_column(ForeignKey("decisions.id"))
     causes: Mapped[bytes] = mapped_column(LargeBinary)
@@ -112,7 +113,7 @@ class Standings:
     def claim(self, rules: Digest, now: datetime, limit: int) -> Sequence[Due]:
         """At most `limit` manifests that are to be judged again, by this gate alone until the claim ends.
 
-        These are what was judged by other rules, long ago, yesterday, before it was last published or evidence
+        These are what was judged by other rules, long ago, yesterday, before it was admitted once more or evidence
         came, or before its deadline passed.
         """
         query = (
@@ -161,7 +162,7 @@ class Standings:
                 session.flush()
                 self._audit.append(session, decided(decision))
                 row.decision = decision.id
-            row.at, row.rules, row.claimed = at, rules, None
+            row.at, row.rules, row.admitted, row.claimed = at, rules, due.admitted.id, None
             row.until, row.causes = until, canonical_json(causes)
             return True
 
@@ -190,8 +191,14 @@ def ended(
     repository: InstrumentedAttribute[str], digest: InstrumentedAttribute[Digest], at: datetime
 ) -> ColumnElement[bool]:
     """Whether a manifest may no longer be pulled at a time, as a part of a query."""
+    again = aliased(StoredManifest)
     return exists().where(
-        StoredStanding.repository == repository, StoredStanding.digest == digest, StoredStanding.until <= at
+        StoredStanding.repository == repository,
+        StoredStanding.digest == digest,
+        StoredStanding.until <= at,
+        again.repository == repository,
+        again.digest == digest,
+        again.decision == StoredStanding.admitted,
     )
 
 
@@ -205,7 +212,7 @@ def _is_due(rules: Digest, now: datetime) -> ColumnElement[bool]:
         StoredStanding.rules.is_(None),
         StoredStanding.rules != rules,
         StoredStanding.at < max(midnight, now - AGAIN_AFTER),
-        StoredStanding.at < StoredManifest.at,
+        StoredStanding.admitted != StoredManifest.decision,
         (StoredStanding.at < StoredStanding.until) & (StoredStanding.until <= now),
         exists().where(StoredStatement.subject == StoredManifest.digest, StoredStatement.at > StoredStanding.at),
     )
@@ -217,6 +224,7 @@ def _new(manifest: StoredManifest) -> StoredStanding:
         digest=manifest.digest,
         at=manifest.at,
         rules=None,
+        admitted=manifest.decision or "",
         until=None,
         causes=canonical_json(Causes()),
     )
@@ -229,9 +237,11 @@ def _due(manifest: StoredManifest, decision: StoredDecision, standing: StoredSta
 
 
 def _found(session: Session, repository: str, digests: Sequence[Digest]) -> list[Standing]:
+    """How these stand that do not comply. What was admitted once more counts as that until it is judged again."""
     query = (
         select(StoredStanding.until, StoredDecision.id, StoredDecision.line)
         .join(StoredDecision, StoredDecision.id == StoredStanding.decision)
+        .join(StoredManifest, _same(StoredStanding) & (StoredManifest.decision == StoredStanding.admitted))
         .where(
             StoredStanding.repository == repository,
             StoredStanding.digest.in_(digests),

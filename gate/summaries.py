@@ -3,6 +3,7 @@
 11. Attest: what the gate admitted, by which policies and on what evidence, is signed with the gate's key and
     published as a referrer of the image.
 
+When an image stands otherwise than before, another summary says so: it passes until the deadline, and fails after.
 It follows when the decision is on disk and the image is published; a gate that is killed before it was written
 writes it at the next start. What is only audited gets none: its repository is a plain registry.
 """
@@ -14,6 +15,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
@@ -43,7 +45,8 @@ from gate.admission import Admission
 from gate.arrival import Push, receive
 from gate.errors import Fault
 from gate.publication import Ruling
-from gate.schema import Kind, StoredDecision
+from gate.schema import Kind, StoredDecision, StoredManifest
+from gate.standings import StoredStanding
 from gate.store import Store
 
 NAMELESS: Final = "urn:mlbuild:gate:local"
@@ -116,20 +119,31 @@ class Summaries:
     def _write_missing(self) -> bool:
         """False when the registry or the database is down, so that there is more to do."""
         try:
-            missing = self._store.unproven()
+            admitted = self._store.unproven()
+            later = self._store.standings.unproven()
         except Unavailable as error:
             log.warning("cannot look for images without a summary: %s", error)
             return False
-        for repository, digest in missing:
+        tasks = [(*name, partial(self._attest_stored, *name)) for name in admitted]
+        tasks += [
+            (image.repository, image.digest, partial(self._attest_later, image, standing, decision))
+            for image, standing, decision in later
+        ]
+        for repository, digest, attest in tasks:
             if self._ending.is_set():
                 return True
             try:
-                self._attest_stored(repository, digest)
+                attest()
             except ComplianceError as error:
                 log.warning("there is no summary of %s@%s yet: %s", repository, digest, error)
                 if _is_outage(error):
                     return False
         return True
+
+    def _attest_later(self, image: StoredManifest, standing: StoredStanding, decision: StoredDecision) -> None:
+        push = receive(image.repository, image.digest, decision.user, image.raw, image.media_type)
+        ended = standing.until is not None and standing.until <= decision.at
+        self._write(push, decision, passed=not ended, until=None if ended else standing.until)
 
     def _attest_stored(self, repository: str, digest: Digest) -> None:
         image = self._store.manifest(repository, digest)
@@ -138,12 +152,15 @@ class Summaries:
             self._attest(receive(repository, digest, decision.user, image.raw, image.media_type), decision)
 
     def _attest(self, push: Push, decision: StoredDecision) -> None:
-        if decision.verdict is not Verdict.ADMITTED or decision.mode is not Mode.ENFORCE:
-            return
+        if decision.verdict is Verdict.ADMITTED and decision.mode is Mode.ENFORCE:
+            self._write(push, decision, passed=True, until=None)
+
+    def _write(self, push: Push, decision: StoredDecision, *, passed: bool, until: datetime | None) -> None:
         with self._writing:
             if self._store.is_proven(push.repository, push.digest, decision.id):
                 return
-            bundle = sign_statement(self._statement(push, decision), self._signer)
+            statement = self._statement(push, decision, passed=passed, until=until)
+            bundle = sign_statement(statement, self._signer)
             manifest, blobs = as_referrer(bundle, push.descriptor)
             with self._client() as client:
                 for blob, data in blobs:
@@ -154,7 +171,9 @@ class Summaries:
             # It is no claim to be weighed, so it says nothing to the store but that the decision has its proof.
             self._admission.publish(summary, Ruling(Kind.EVIDENCE, decision))
 
-    def _statement(self, push: Push, decision: StoredDecision) -> Statement:
+    def _statement(
+        self, push: Push, decision: StoredDecision, *, passed: bool, until: datetime | None
+    ) -> Statement:
         document = push.document
         if not isinstance(document, Manifest):
             raise ValueError("only images have summaries")
@@ -171,6 +190,8 @@ class Summaries:
             policy_digest=decision.policy_digest,
             levels=(PROVENANCE_VERIFIED if verified else NO_PROVENANCE,),
             inputs=tuple(self._inputs(push, config, decision)),
+            passed=passed,
+            pullable_until=until,
         )
         return summary_statement(subjects, summary)
 

@@ -37,7 +37,8 @@ def verify(session: Session, image: str, key: Path | None, repository: str | Non
     """Check that a gate admitted IMAGE, by the summary it signed.
 
     Nothing but the gate's public key is trusted: not the registry, and no other signature. Exit code 0 when
-    there is a valid summary, 1 when there is none.
+    there is a valid summary, 1 when there is none or it says that the image may no longer be used. What no
+    longer complies and has some days left to be replaced is said to, with the date.
 
     \b
     Examples:
@@ -56,7 +57,8 @@ def verify(session: Session, image: str, key: Path | None, repository: str | Non
         )
     credentials = Credentials.from_docker_config(reference.registry)
     with RegistryClient(reference.registry, credentials=credentials) as client:
-        found = look_for_proof(client, reference, TrustedKeys.only(path), repository or reference.repository)
+        name = repository or reference.repository
+        found = look_for_proof(client, reference, TrustedKeys.only(path), name, session.workshop.at)
     if session.as_json:
         session.emit(_facts(reference, found))
     else:
@@ -73,7 +75,12 @@ def _show(session: Session, reference: Reference, found: Verification) -> None:
             session.out.print(f"  {escape(problem)}", soft_wrap=True)
         return
     summary = found.summary
-    session.out.print(f"VERIFIED {named}", style="bold green", soft_wrap=True)
+    until = summary.pullable_until
+    if until is None:
+        session.out.print(f"VERIFIED {named}", style="bold green", soft_wrap=True)
+    else:
+        session.out.print(f"VERIFIED, NO LONGER COMPLIES {named}", style="bold yellow", soft_wrap=True)
+        session.out.print(f"  {'until':<9} {until:%Y-%m-%d %H:%M} UTC, then it cannot be pulled any more")
     for name, value in (
         ("verifier", summary.verifier),
         ("time", summary.at.isoformat(timespec="seconds")),
@@ -99,6 +106,7 @@ def _facts(reference: Reference, found: Verification) -> dict[str, object]:
             "resource": summary.resource,
             "policy": {"uri": summary.policy, "digest": summary.policy_digest},
             "levels": summary.levels,
+            "pullable_until": None if summary.pullable_until is None else summary.pullable_until.isoformat(),
             "inputs": [{"name": one.name, "digest": one.digest, "uri": one.uri} for one in summary.inputs],
         }
     return facts

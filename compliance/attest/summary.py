@@ -20,6 +20,8 @@ from compliance.strict_json import validated
 
 PREDICATE_TYPE: Final = "https://slsa.dev/verification_summary/v1"
 SLSA_VERSION: Final = "1.0"
+PULLABLE_UNTIL: Final = "urn:mlbuild:pullable-until"
+"""The specification knows no end of a summary, and lets those who extend it do so under a URI."""
 PROVENANCE_VERIFIED: Final = "SLSA_BUILD_LEVEL_1"
 """Signed provenance exists. More would say something of the place that the builder runs at."""
 NO_PROVENANCE: Final = "SLSA_BUILD_LEVEL_0"
@@ -36,7 +38,10 @@ class InputAttestation:
 
 @dataclass(frozen=True, slots=True)
 class VerificationSummary:
-    """`verifier` found at a time that `resource` does or does not comply with a policy. All names are URIs."""
+    """`verifier` found at a time that `resource` does or does not comply with a policy. All names are URIs.
+
+    What no longer complies and has until `pullable_until` to be replaced passes until then.
+    """
 
     verifier: str
     at: datetime
@@ -46,6 +51,7 @@ class VerificationSummary:
     levels: tuple[str, ...]
     inputs: tuple[InputAttestation, ...] = ()
     passed: bool = True
+    pullable_until: datetime | None = None
 
 
 class _Wire(BaseModel):
@@ -80,6 +86,7 @@ class _Predicate(_Wire):
     verification_result: Literal["PASSED", "FAILED"]
     verified_levels: tuple[StrictStr, ...]
     slsa_version: StrictStr | None = None
+    pullable_until: AwareDatetime | None = Field(default=None, alias=PULLABLE_UNTIL)
 
 
 def summary_statement(subjects: tuple[Subject, ...], summary: VerificationSummary) -> Statement:
@@ -96,6 +103,7 @@ def summary_statement(subjects: tuple[Subject, ...], summary: VerificationSummar
         verification_result="PASSED" if summary.passed else "FAILED",
         verified_levels=summary.levels,
         slsa_version=SLSA_VERSION,
+        pullable_until=None if summary.pullable_until is None else summary.pullable_until.astimezone(UTC),
     )
     return Statement(
         subjects=subjects,
@@ -118,6 +126,7 @@ def read_summary(statement: Statement) -> VerificationSummary:
         levels=predicate.verified_levels,
         inputs=tuple(_inputs(predicate.input_attestations)),
         passed=predicate.verification_result == "PASSED",
+        pullable_until=predicate.pullable_until,
     )
 
 

@@ -120,17 +120,18 @@ class Site:
     def sweep(self) -> int:
         return self.rejudging().sweep()
 
-    def admit(self, *packages: str, repository: str = REPOSITORY, os: OperatingSystem | None = None) -> Digest:
+    def admit(self, *packages: str, os: OperatingSystem | None = None, again: bool = False) -> Digest:
         """Publish an image with these packages as a push by the rules of now does."""
         layer = Descriptor(media_type=OCI_LAYER_GZIP, digest=Digest.of(repr(packages).encode()), size=1)
         config = Descriptor(media_type=OCI_CONFIG, digest=Digest.of(f"config {packages}".encode()), size=1)
         raw = Manifest(config=config, layers=(layer,)).to_json()
         digest = Digest.of(raw)
         found = tuple(sorted((package(name) for name in packages), key=lambda one: one.purl))
+        repository = REPOSITORY
         evidence = unknown(Subject(repository, digest=digest), Inventory(os, found))
         rules = self.rulebook.current()
         decision = evaluate(rules.policies, evidence, self.clock())
-        id_ = Digest.of(f"{repository} {digest}".encode()).hex[:16]
+        id_ = Digest.of(f"{again} {digest}".encode()).hex[:16]
         self.store.record(
             StoredDecision(
                 id=id_,
@@ -337,6 +338,21 @@ def test_what_cannot_be_decided_changes_nothing(site, tmp_path):
     assert site.standing(digest) == before
 
 
+def test_what_is_admitted_once_more_can_be_pulled_before_it_is_judged_again(site):
+    digest = site.admit("starlette==0.38.6")
+    blob = Digest.of(repr(("starlette==0.38.6",)).encode())
+    add_advisory(site, "MAL-2026-1")
+    site.sweep()
+    assert site.standing(digest).has_ended(site.clock())
+    (site.root / "policies/advisories/MAL-2026-1.json").unlink()
+    site.clock.now += timedelta(minutes=1)
+    assert site.admit("starlette==0.38.6", again=True) == digest
+    assert site.standing(digest) is None
+    assert site.store.blobs.stored_as(REPOSITORY, blob, published=True, at=site.clock()) == blob
+    assert site.sweep() == 1
+    assert site.standing(digest) is None
+
+
 @pytest.mark.parametrize("change", ["deleted", "published again"])
 def test_what_is_published_again_is_judged_again_and_what_is_deleted_is_not(site, change):
     digest = site.admit("starlette==0.38.6")
@@ -346,9 +362,9 @@ def test_what_is_published_again_is_judged_again_and_what_is_deleted_is_not(site
         site.store.unpublish(REPOSITORY, digest)
         assert site.sweep() == 0
     else:
-        manifest = site.store.manifest(REPOSITORY, digest)
-        site.publish(REPOSITORY, digest, manifest.raw, manifest.media_type, manifest.kind, manifest.decision, [])
+        site.admit("starlette==0.38.6", again=True)
         assert site.sweep() == 1
+        assert site.sweep() == 0
 
 
 def test_many_images_are_matched_at_once_as_each_would_be_alone(site):

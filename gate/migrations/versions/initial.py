@@ -141,6 +141,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=140), nullable=False),
         sa.Column("at", sa.DateTime(), nullable=False),
         sa.Column("rules", sa.String(length=140), nullable=True),
+        sa.Column("admitted", sa.String(length=32), nullable=False),
         sa.Column("until", sa.DateTime(), nullable=True),
         sa.Column("decision", sa.String(length=32), nullable=True),
         sa.Column("causes", sa.LargeBinary(), nullable=False),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -64,6 +65,14 @@ def test_a_summary_has_the_members_that_the_specification_names():
 def test_what_is_written_is_read_again(summary):
     raw = summary_statement(SUBJECTS, summary).to_json()
     assert read_summary(parse_statement(raw)) == summary
+
+
+def test_the_date_until_which_it_may_be_pulled_is_named_by_a_uri():
+    until = datetime(2026, 12, 6, 10, tzinfo=timezone(timedelta(hours=2)))
+    statement = summary_statement(SUBJECTS, replace(SUMMARY, pullable_until=until))
+    assert statement.predicate["urn:mlbuild:pullable-until"] == "2026-12-06T08:00:00Z"
+    assert read_summary(statement).pullable_until == until
+    assert statement.predicate["verificationResult"] == "PASSED"
 
 
 def test_the_time_is_written_in_utc():
