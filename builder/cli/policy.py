@@ -22,7 +22,7 @@ from compliance.policy.difference import Change, difference
 from compliance.policy.impact import VerdictChange, last_announcement
 from compliance.policy.lint import Remark, lint, rules_that_failed
 from compliance.policy.loader import load_policies
-from compliance.policy.reports.groups import HEADLINES, name
+from compliance.policy.reports.groups import headline, name
 from compliance.policy.strictness import Tone
 from compliance.policy.testing import TESTS, PolicyTestResult, run_policy_tests
 from compliance.policy.wording import count, printable
@@ -215,7 +215,7 @@ def impact_command(
     """List the images that the policies in NEW would judge otherwise: whose they are, why, and from when.
 
     Judges the stored evidence again. Databases count as old as they were when it was stored. Exits with 1
-    when an image that is admitted now would not be any more.
+    when an image that is let in now would not be any more; where policies only audit, all are let in.
 
     \b
     Examples:
@@ -229,9 +229,11 @@ def impact_command(
     total = len(judged_names(evidence))
     session.progress.step(f"judging {count(total, 'image')} again")
     changes = [*replay_archive(evidence, plan, processes=processes)]
-    worse = [one for one in changes if one.before is Verdict.ADMITTED and one.after is not Verdict.ADMITTED]
     if session.as_json:
-        found = [{**asdict(change), "since": change.since and str(change.since)} for change in changes]
+        found = [
+            {**asdict(change), "since": change.since and str(change.since), "lost": change.is_lost}
+            for change in changes
+        ]
         session.emit({"judged": total, "changes": found})
     else:
         for change in changes:
@@ -240,17 +242,18 @@ def impact_command(
         owners = {change.owner for change in changes if change.owner}
         summary = f"{len(changes)} of {count(total, 'image')} would change verdict"
         session.out.print(summary + (f", of {count(len(owners), 'owner')}" if owners else ""), style="bold")
-    if worse:
+    if any(change.is_lost for change in changes):
         raise click.exceptions.Exit(REFUSED)
 
 
 def _verdict_change(change: VerdictChange) -> Iterator[Text]:
     when = f"from {change.since}" if change.since else "at once"
-    style = "green" if change.after is Verdict.ADMITTED else "red"
-    headline = Text(f"{HEADLINES[change.after]} ", style=style).append(printable(name(change.subject)), "default")
+    solved = change.after is Verdict.ADMITTED or (change.after is change.before and not change.is_lost)
+    title = Text(f"{headline(change.after, change.mode_after)} ", style="green" if solved else "red")
+    title.append(printable(name(change.subject)), "default")
     owner = printable(change.owner) if change.owner else "owner not known, no label names one"
-    yield headline.append(f" {when}, was {HEADLINES[change.before].lower()}; {owner}", "default")
-    solved = change.after is Verdict.ADMITTED
+    was = headline(change.before, change.mode_before).lower()
+    yield title.append(f" {when}, was {was}; {owner}", "default")
     for reason in change.reasons:
         more = f" (+{reason.findings - 1} more)" if reason.findings > 1 else ""
         before = "no longer: " if solved else ""

@@ -11,7 +11,7 @@ from typing import Final
 from compliance.evidence import Evidence, Subject, VulnerabilityScan
 from compliance.inventory import Settings
 from compliance.policy.canonical import in_utc
-from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict
+from compliance.policy.decision import Decision, Effect, Mode, RuleOutcome, Status, Verdict
 from compliance.policy.evaluate import Results, judge, verdict_of
 from compliance.policy.model import PolicySet
 
@@ -22,7 +22,27 @@ _OWNER_LABELS: Final = (
     "org.opencontainers.image.vendor",
 )
 
-Outcomes = tuple[RuleOutcome, ...]
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What judging an image came to: what every rule said, and whether that blocks anything."""
+
+    outcomes: tuple[RuleOutcome, ...]
+    mode: Mode
+
+    @property
+    def verdict(self) -> Verdict:
+        return verdict_of(self.outcomes)
+
+    def differs(self, other: Standing) -> bool:
+        return (self.verdict, _lets_in(self.verdict, self.mode)) != (
+            other.verdict,
+            _lets_in(other.verdict, other.mode),
+        )
+
+
+def _lets_in(verdict: Verdict, mode: Mode) -> bool:
+    return verdict is Verdict.ADMITTED or mode is Mode.AUDIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +59,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class VerdictChange:
-    """An image that would be judged otherwise. `since` is the first day of that, None for at once."""
+    """An image that would be judged otherwise, or with other consequences.
+
+    `since` is the first day of that, None for at once.
+    """
 
     subject: Subject
     owner: str | None
@@ -47,6 +70,13 @@ class VerdictChange:
     after: Verdict
     since: date | None
     reasons: tuple[Reason, ...]
+    mode_before: Mode = Mode.ENFORCE
+    mode_after: Mode = Mode.ENFORCE
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is let in now and would not be any more: where verdicts are only told, all are."""
+        return _lets_in(self.before, self.mode_before) and not _lets_in(self.after, self.mode_after)
 
 
 @dataclass(frozen=True)
@@ -91,14 +121,14 @@ def change_of(replay: Replay, evidence: Evidence, decision: Decision) -> Verdict
     effect of a policy.
     """
     start = in_utc(replay.at)
-    before, after = _outcomes(replay, evidence, decision, start)
-    if verdict_of(before) is not verdict_of(after):
+    before, after = _standings(replay, evidence, decision, start)
+    if before.differs(after):
         return _told(evidence, before, after, None)
     calm = start
     for moment in _turning_points(replay, evidence.subject, start):
         if _differs(replay, evidence, decision, moment):
             first = _first_day(replay, evidence, decision, calm, moment)
-            return _told(evidence, *_outcomes(replay, evidence, decision, first), first.date())
+            return _told(evidence, *_standings(replay, evidence, decision, first), first.date())
         calm = moment
     return None
 
@@ -137,18 +167,19 @@ def _day_after(start: datetime, days: int, end: datetime) -> datetime:
 
 
 def _differs(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> bool:
-    before, after = _outcomes(replay, evidence, decision, at)
-    return verdict_of(before) is not verdict_of(after)
+    before, after = _standings(replay, evidence, decision, at)
+    return before.differs(after)
 
 
-def _outcomes(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> tuple[Outcomes, Outcomes]:
-    seen = as_fresh(evidence, decision.at, at)
+def _standings(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> tuple[Standing, Standing]:
+    seen, subject = as_fresh(evidence, decision.at, at), evidence.subject
     if replay.old is None:
-        return decision.outcomes, judge(replay.new, seen, at)
+        before = Standing(decision.outcomes, decision.mode)
+        return before, Standing(judge(replay.new, seen, at), replay.new.mode(subject))
     results: Results = {}
-    before = judge(replay.old, seen, at, results=results)
+    before = Standing(judge(replay.old, seen, at, results=results), replay.old.mode(subject))
     kept = {rule: result for rule, result in results.items() if rule in replay.unchanged}
-    return before, judge(replay.new, seen, at, results=kept)
+    return before, Standing(judge(replay.new, seen, at, results=kept), replay.new.mode(subject))
 
 
 def as_fresh(evidence: Evidence, then: datetime, at: datetime) -> Evidence:
@@ -161,14 +192,16 @@ def as_fresh(evidence: Evidence, then: datetime, at: datetime) -> Evidence:
     return replace(evidence, vulnerabilities=replace(scan, databases=databases))
 
 
-def _told(evidence: Evidence, before: Outcomes, after: Outcomes, since: date | None) -> VerdictChange:
+def _told(evidence: Evidence, before: Standing, after: Standing, since: date | None) -> VerdictChange:
     return VerdictChange(
         subject=evidence.subject,
         owner=owner_of(evidence),
-        before=verdict_of(before),
-        after=verdict_of(after),
+        before=before.verdict,
+        after=after.verdict,
         since=since,
         reasons=tuple(_reasons(before, after)),
+        mode_before=before.mode,
+        mode_after=after.mode,
     )
 
 
@@ -182,12 +215,18 @@ def owner_of(evidence: Evidence) -> str | None:
     return next((one for one in (*named, *ending) if one), None)
 
 
-def _reasons(before: Outcomes, after: Outcomes) -> Iterator[Reason]:
-    """The rules that stand in the way now and did not before; when things got better, the other way round."""
-    better = verdict_of(after) is Verdict.ADMITTED
+def _reasons(before: Standing, after: Standing) -> Iterator[Reason]:
+    """The rules that stand in the way now and did not before; when things got better, the other way round.
+
+    Where only the consequences change, those that stand in the way in both.
+    """
+    better = after.verdict is Verdict.ADMITTED or (
+        after.verdict is before.verdict and _lets_in(after.verdict, after.mode)
+    )
     found, other = (before, after) if better else (after, before)
-    blocking_there = {outcome.rule for outcome in other if _blocks(outcome)}
-    for outcome in found:
+    same = after.verdict is before.verdict
+    blocking_there = set() if same else {outcome.rule for outcome in other.outcomes if _blocks(outcome)}
+    for outcome in found.outcomes:
         if _blocks(outcome) and outcome.rule not in blocking_there:
             yield _reason(outcome)
 

@@ -138,6 +138,23 @@ def test_an_impact_names_the_images_and_fails_when_one_is_lost(
     mlbuild("policy", "impact", POLICIES, "--evidence", changed, code=2)
 
 
+def test_an_impact_that_only_audits_loses_nothing(mlbuild: Any, changed: Path, tmp_path: Path) -> None:
+    only_serving = '{stages: [serving], repositories: ["serving/**"]}'
+    for file in changed.glob("*.yaml"):
+        if file.name != "serving.yaml":
+            file.unlink()
+    for file in (changed / "tests").glob("*.yaml"):
+        file.unlink()
+    serving = changed / "serving.yaml"
+    text = serving.read_text().replace(only_serving, '{repositories: ["serving/**"]}\nmode: audit')
+    serving.write_text(text.replace("extends: [baseline]\n", ""))
+    found = given_evidence(vulnerabilities=[LOW], databases={"trivy": NOW.date().isoformat()})
+    save_judged(tmp_path / "evidence", found, evaluate(load_policies(POLICIES), found, NOW))
+    arguments = ("policy", "impact", changed, "--evidence", tmp_path / "evidence")
+    assert "AUDIT ONLY, WOULD BE REFUSED serving/iris@sha256:" in mlbuild(*arguments).output
+    assert json.loads(mlbuild(*arguments, "--json").stdout)["changes"][0]["lost"] is False
+
+
 @pytest.mark.parametrize("date", ["soon", "2027-13-01", "15.1.2027"])
 def test_a_date_that_is_none_is_a_usage_error(mlbuild: Any, date: str) -> None:
     assert "is not a date: write it as 2027-01-15" in mlbuild("policy", "lint", "--at", date, code=2).output

@@ -15,11 +15,11 @@ from compliance.errors import InvalidInput
 from compliance.evidence import Evidence, Subject
 from compliance.inventory import Settings
 from compliance.oci.digest import Digest
-from compliance.policy.decision import Verdict
+from compliance.policy.decision import Mode, Verdict
 from compliance.policy.evaluate import evaluate
 from compliance.policy.impact import Replay, VerdictChange, change_of, last_announcement, owner_of
 from compliance.policy.loader import load_policies
-from compliance.policy.model import PolicySet
+from compliance.policy.model import PolicySet, Reach
 from compliance.replay import FEW, Plan, replay_archive
 from tests.compliance.policy.policy_evidence import AT, SUBJECT, evidence, given_evidence
 
@@ -61,6 +61,36 @@ def change(old: PolicySet, new: PolicySet, *, compare: bool = True, **how: Any) 
     found = given_evidence(vulnerabilities=HIGH)
     replay = Replay(new, how.pop("at", AT), old if compare else None, how.pop("until", None))
     return change_of(replay, found, evaluate(old, found, AT))
+
+
+def audited(policies: PolicySet) -> PolicySet:
+    """The same, where nothing is blocked."""
+    reach = Reach(repositories=("serving/**",))
+    return replace(
+        policies, policies=tuple(replace(one, mode=Mode.AUDIT, reach=reach) for one in policies.policies)
+    )
+
+
+def test_where_policies_only_audit_nothing_is_lost(old: PolicySet, tmp_path: Path) -> None:
+    found = change(audited(old), audited(policies(tmp_path / "new", "high, critical")))
+    assert found is not None
+    assert (found.before, found.after, found.mode_after) == (Verdict.ADMITTED, Verdict.REFUSED, Mode.AUDIT)
+    assert not found.is_lost
+    assert [reason.rule for reason in found.reasons] == ["cves"]
+
+
+@pytest.mark.parametrize("compare", [True, False])
+def test_what_audit_let_in_is_lost_when_it_ends(tmp_path: Path, compare: bool) -> None:
+    strict = policies(tmp_path / "new", "high, critical")
+    found = change(audited(strict), strict, compare=compare)
+    assert found is not None
+    assert (found.before, found.after) == (Verdict.REFUSED, Verdict.REFUSED)
+    assert found.is_lost
+    assert [reason.rule for reason in found.reasons] == ["cves"]
+    back = change(strict, audited(strict), compare=compare)
+    assert back is not None
+    assert not back.is_lost
+    assert [reason.rule for reason in back.reasons] == ["cves"]
 
 
 def test_a_stricter_rule_refuses_at_once_and_says_why(old: PolicySet, tmp_path: Path) -> None:

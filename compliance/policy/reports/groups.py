@@ -36,8 +36,14 @@ _LATER: Final = {
 
 def headline_of(decision: Decision) -> str:
     """The verdict in words, which say so where it blocks nothing, or is on what was admitted before."""
-    words = _AUDITED if decision.mode is Mode.AUDIT else _LATER if decision.later else HEADLINES
-    return words[decision.verdict]
+    if decision.later and decision.mode is Mode.ENFORCE:
+        return _LATER[decision.verdict]
+    return headline(decision.verdict, decision.mode)
+
+
+def headline(verdict: Verdict, mode: Mode) -> str:
+    """A verdict on something new in words, which say so where it blocks nothing."""
+    return (_AUDITED if mode is Mode.AUDIT else HEADLINES)[verdict]
 
 
 @dataclass(frozen=True, slots=True)
