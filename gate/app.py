@@ -36,7 +36,7 @@ from gate.pushes import Pushes
 from gate.readable import Readable
 from gate.reconciler import Reconciler
 from gate.rejudging import Rejudging
-from gate.routes import base, blobs, decisions, key, manifests, probes, token, uploads
+from gate.routes import base, blobs, decisions, evidence, key, manifests, probes, token, uploads
 from gate.rulebook import Rulebook
 from gate.scratch import own_name, scratch
 from gate.service import Service
@@ -178,6 +178,7 @@ def make_app(service: Service) -> FastAPI:
         blobs.router,
         manifests.router,
         decisions.router,
+        evidence.router,
         key.router,
         token.router,
     ):

@@ -24,6 +24,7 @@ from gate.blob_records import BlobRecords
 from gate.catalogue import Catalogue
 from gate.database import Changes, Database
 from gate.intents import Intents, fulfil
+from gate.judged import Judged
 from gate.published import Published
 from gate.schema import (
     Kind,
@@ -49,6 +50,7 @@ class Store:
         self.audit = AuditLog(self._database, now)
         self.blobs = BlobRecords(self._database, self._changes, self.audit)
         self.standings = Standings(self._database, self._changes, self.audit)
+        self.judged = Judged(self._database)
         self.catalogue = Catalogue(self._database)
         self.published = Published(self._database)
 

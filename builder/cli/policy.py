@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +16,10 @@ from rich.text import Text
 
 from builder.cli.context import REFUSED, Day, Session, failing_well, json_option
 from builder.cli.explain import explanation, facts_of
+from builder.gate_evidence import fetch_judged
 from compliance.archive import all_judged, judged_names
 from compliance.document import read_document
-from compliance.errors import Location
+from compliance.errors import InvalidInput, Location
 from compliance.policy.decision import Verdict
 from compliance.policy.difference import Change, difference
 from compliance.policy.impact import VerdictChange, last_announcement
@@ -195,7 +198,8 @@ def _change(change: Change) -> Text:
 
 @group.command(name="impact")
 @click.argument("new", type=_DIRECTORY, required=False)
-@click.option("--evidence", type=_DIRECTORY, required=True, help="Evidence stored by check --save-evidence.")
+@click.option("--evidence", type=_DIRECTORY, help="Evidence stored by check --save-evidence.")
+@click.option("--gate", metavar="HOST", help="Instead: everything that the gate at HOST[:PORT] has admitted.")
 @click.option("--old", type=_DIRECTORY, help="Compare with these policies, not with the stored decisions.")
 @click.option("--at", type=Day(), help="Judge as of DATE instead of now.")
 @click.option("--until", type=Day(), help="Look ahead to DATE; to the last announced rule by default.")
@@ -206,7 +210,8 @@ def _change(change: Change) -> Text:
 def impact_command(
     session: Session,
     new: Path | None,
-    evidence: Path,
+    evidence: Path | None,
+    gate: str | None,
     old: Path | None,
     at: datetime | None,
     until: datetime | None,
@@ -214,21 +219,23 @@ def impact_command(
 ) -> None:
     """List the images that the policies in NEW would judge otherwise: whose they are, why, and from when.
 
-    Judges the stored evidence again. Databases count as old as they were when it was stored. Exits with 1
+    Judges stored evidence again, or that of a gate, for which a login with the role security is needed. Databases count as old as they were when it was stored. Exits with 1
     when an image that is let in now would not be any more; where policies only audit, all are let in.
 
     \b
     Examples:
       mlbuild policy impact policies --evidence evidence/
+      mlbuild policy impact policies --gate gate.example.com
       mlbuild policy impact policies --evidence evidence/ --old /tmp/before/policies --until 2027-03-31
     """
     session.judge_as_of(at)
     folder, moment = _in_use(session, new), session.workshop.at
     horizon = until if until is not None else last_announcement(load_policies(folder), moment)
     plan = Plan(folder, moment, old, horizon)
-    total = len(judged_names(evidence))
-    session.progress.step(f"judging {count(total, 'image')} again")
-    changes = [*replay_archive(evidence, plan, processes=processes)]
+    with _archive(session, evidence, gate) as archive:
+        total = len(judged_names(archive))
+        session.progress.step(f"judging {count(total, 'image')} again")
+        changes = [*replay_archive(archive, plan, processes=processes)]
     if session.as_json:
         found = [
             {**asdict(change), "since": change.since and str(change.since), "lost": change.is_lost}
@@ -244,6 +251,20 @@ def impact_command(
         session.out.print(summary + (f", of {count(len(owners), 'owner')}" if owners else ""), style="bold")
     if any(change.is_lost for change in changes):
         raise click.exceptions.Exit(REFUSED)
+
+
+@contextmanager
+def _archive(session: Session, evidence: Path | None, gate: str | None) -> Iterator[Path]:
+    """The directory of stored evidence, fetched from the gate where that is named."""
+    if (evidence is None) == (gate is None):
+        raise InvalidInput("whose evidence is meant?", remedy="Give --evidence DIR or --gate HOST.")
+    if evidence is not None:
+        yield evidence
+    elif gate is not None:
+        session.progress.step(f"fetching the evidence of {gate}")
+        with tempfile.TemporaryDirectory(prefix="mlbuild-evidence-") as folder:
+            fetch_judged(gate, Path(folder))
+            yield Path(folder)
 
 
 def _verdict_change(change: VerdictChange) -> Iterator[Text]:

@@ -1,0 +1,102 @@
+"""What was admitted, judged by policies that are not in force yet: from a gate, over HTTP, by mlbuild."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from base64 import b64encode
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gate.identity.permissions import Role
+from gate.identity.users import set_user
+from tests.gate.conftest import NOT_ROOT, PASSWORD, RunningGate
+
+pytestmark = pytest.mark.acceptance
+
+STRICTER = """\
+name: more
+rules:
+  - id: has-an-owner
+    check: required-labels
+    with: {labels: {owner: "*"}}
+    effect: deny
+    why: Somebody has to be told.
+    fix: Set the label owner.
+"""
+
+
+@pytest.fixture
+def gate(start_gate, make_image) -> RunningGate:
+    """A gate with three images in two repositories, and somebody who reviews one of them."""
+    running = start_gate()
+    users = running.root / "users.yaml"
+    set_user(users, "sec", Role.SECURITY, PASSWORD)
+    set_user(users, "some", Role.SECURITY, PASSWORD, ("team/**",))
+    with running.client() as client:
+        for repository, target in (("serving/a", "v1"), ("serving/a", "v2"), ("team/b", "v1")):
+            make_image().push(client, repository, target)
+    return running
+
+
+def lines(gate: RunningGate, user: str, path: str = "/api/evidence") -> list[dict[str, dict[str, object]]]:
+    """All that a reader is given, whatever the size of a page."""
+    found = []
+    with httpx.Client(base_url=f"http://{gate.host}", auth=(user, PASSWORD)) as client:
+        while path:
+            answer = client.get(path)
+            assert answer.headers["Content-Type"].startswith("application/x-ndjson")
+            found += [json.loads(line) for line in answer.text.splitlines()]
+            path = answer.links.get("next", {}).get("url", "")
+    return found
+
+
+def impact(gate: RunningGate, tmp_path: Path, user: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "docker").mkdir(exist_ok=True)
+    token = b64encode(f"{user}:{PASSWORD}".encode()).decode()
+    (tmp_path / "docker" / "config.json").write_text(json.dumps({"auths": {gate.host: {"auth": token}}}))
+    return subprocess.run(
+        [sys.executable, "-m", "builder", "policy", "impact", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "DOCKER_CONFIG": str(tmp_path / "docker"), "COLUMNS": "200"},
+    )
+
+
+def test_reviewers_get_the_evidence_of_their_repositories_a_page_at_a_time(gate):
+    everything = lines(gate, "sec")
+    assert [line["evidence"]["subject"]["repository"] for line in everything] == ["serving/a"] * 2 + ["team/b"]
+    assert lines(gate, "sec", "/api/evidence?limit=1") == everything
+    assert lines(gate, "some") == everything[2:]
+    assert lines(gate, "pod") == lines(gate, "ci") == []
+    assert httpx.get(f"http://{gate.host}/api/evidence").status_code == 401
+    for query in ("limit=0", "limit=1001", "repository=a&digest=b"):
+        answer = httpx.get(f"http://{gate.host}/api/evidence?{query}", auth=("sec", PASSWORD))
+        assert answer.status_code == 400
+
+
+def test_policies_are_tried_on_what_a_gate_has_admitted(gate, tmp_path):
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    (policies / "any.yaml").write_text(NOT_ROOT)
+    done = impact(gate, tmp_path, "sec", str(policies), "--gate", gate.host)
+    assert done.returncode == 0, done.stderr
+    assert "0 of 3 images would change verdict" in done.stdout
+
+    (policies / "more.yaml").write_text(STRICTER)
+    done = impact(gate, tmp_path, "sec", str(policies), "--gate", gate.host)
+    assert done.returncode == 1, done.stderr
+    assert "3 of 3 images would change verdict" in done.stdout
+    assert "REFUSED serving/a@sha256:" in done.stdout
+    assert "1 image" in impact(gate, tmp_path, "some", str(policies), "--gate", gate.host).stdout
+
+    done = impact(gate, tmp_path, "pod", str(policies), "--gate", gate.host)
+    assert done.returncode == 2
+    assert "your role there is not security or admin" in done.stderr
+    assert impact(gate, tmp_path, "sec", str(policies)).returncode == 2
+    assert impact(gate, tmp_path, "sec", str(policies), "--gate", "127.0.0.1:1").returncode == 3
