@@ -12,6 +12,7 @@ import click
 
 from compliance.errors import ComplianceError, InvalidInput
 from gate.audit.commands import audit
+from gate.backup_commands import backup, restore
 from gate.database_commands import database
 from gate.identity.permissions import EVERYWHERE, Role
 from gate.identity.users import read_users, remove_user, set_user
@@ -189,5 +190,7 @@ def show_key(data: Path | None) -> None:
 
 
 main.add_command(audit)
+main.add_command(backup)
+main.add_command(restore)
 main.add_command(database)
 main.add_command(reconcile)
