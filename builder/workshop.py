@@ -11,7 +11,7 @@ from builder.cache import Cache
 from builder.progress import Progress
 from builder.settings import Settings
 from compliance.attest.keys import TrustedKeys
-from compliance.bases import BaseDefinition, find_base, read_bases
+from compliance.bases import BaseDefinition, find_base, read_bases, read_named
 from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
 from compliance.scan.database import TrivyDatabase, find_databases
@@ -32,6 +32,7 @@ class Workshop:
         self.progress = progress
         self.now = now
         self.at = now if at is None else at
+        self._bases: dict[str, tuple[BaseDefinition, ...]] = {}
 
     def signing_with(self, key: Path) -> Workshop:
         """The same, but for a key of its own, trusted by nobody: for images that are built to be compared."""
@@ -52,7 +53,9 @@ class Workshop:
 
     def base(self, name: str, architecture: str = ARCHITECTURE) -> BaseDefinition:
         """The curated base called `name`. Raises InvalidInput, with the nearest name, when there is none."""
-        return find_base(self.bases, name, architecture)
+        if name not in self._bases:
+            self._bases[name] = read_named(self.settings.bases, name)
+        return find_base(self._bases[name], name, architecture)
 
     @cached_property
     def trivy(self) -> Trivy:

@@ -186,6 +186,18 @@ def read_base(directory: Path) -> tuple[BaseDefinition, ...]:
     return tuple(BaseDefinition(recipe, image, lock.created, lock.compressor, directory) for image in lock.images)
 
 
+def read_named(directory: Path, name: str) -> tuple[BaseDefinition, ...]:
+    """The base called `name`, one definition an architecture, without a look at the others where it is there.
+
+    Raises InvalidInput as read_bases and find_base do.
+    """
+    folders = directory.iterdir() if directory.is_dir() else ()
+    for folder in folders:
+        if folder.name == name and (folder / RECIPE_FILE).is_file():
+            return read_base(folder)
+    return find_architectures(read_bases(directory), name)
+
+
 def find_base(bases: Iterable[BaseDefinition], name: str, architecture: str) -> BaseDefinition:
     """The base called `name` for `architecture`. Raises InvalidInput that says which there are."""
     of_name = find_architectures(bases, name)

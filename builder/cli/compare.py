@@ -182,6 +182,3 @@ def _facts_of_verdict(judged: Judged) -> dict[str, object]:
     if judged.verdict is None:
         return {"verdict": None, "why": judged.why}
     return {"verdict": judged.verdict, "rules": list(judged.rules)}
-
-
-COMMANDS = (diff, reproduce)

@@ -164,6 +164,3 @@ def login(session: Session, host: str, username: str, password_stdin: bool) -> N
         client.ping()
     path: Path = remember(host, credentials)
     session.out.print(f"logged in to {host} as {username} (kept in {path})", soft_wrap=True)
-
-
-COMMANDS = (run, load, shell, login)

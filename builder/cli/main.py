@@ -6,23 +6,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli import (
-    advisories,
-    base,
-    cache,
-    compare,
-    db,
-    fix,
-    image,
-    key,
-    plan,
-    policy,
-    smoke,
-    verify,
-    vex,
-    why,
-)
-from builder.cli import project as project_commands
+from builder.cli.commands import EVERYTHING, Commands, load
 from builder.cli.context import Session, failing_well
 
 _EXAMPLES = """
@@ -43,7 +27,10 @@ Exit codes:
 
 
 @click.group(
-    invoke_without_command=True, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=Commands,
+    invoke_without_command=True,
+    epilog=_EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
     "--project",
@@ -67,24 +54,4 @@ def main(context: click.Context, project: Path, as_json: bool, quiet: bool, no_s
     if no_sdist:
         context.obj.forbid_sdists()
     if context.invoked_subcommand is None:
-        context.invoke(project_commands.everything)
-
-
-for command in (
-    *project_commands.COMMANDS,
-    *image.COMMANDS,
-    *plan.COMMANDS,
-    *compare.COMMANDS,
-    *verify.COMMANDS,
-    *why.COMMANDS,
-    *smoke.COMMANDS,
-    fix.command,
-    vex.command,
-    base.group,
-    cache.group,
-    key.group,
-    policy.group,
-    advisories.group,
-    db.group,
-):
-    main.add_command(command)
+        context.invoke(load(EVERYTHING))

@@ -118,6 +118,3 @@ def _facts(platform: str, planned: ImagePlan) -> dict[str, object]:
             for layer in planned.layers
         ],
     }
-
-
-COMMANDS = (plan,)

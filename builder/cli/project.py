@@ -243,6 +243,3 @@ def _facts_of_index(built: BuiltProject) -> dict[str, object]:
         "layout": str(built.index_layout.root) if built.index_layout is not None else None,
         "platforms": {f"linux/{one.image.config.architecture}": _facts(one) for one in built.each},
     }
-
-
-COMMANDS = (init, lock, check, build, push)

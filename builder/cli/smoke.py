@@ -81,6 +81,3 @@ def _facts(result: SmokeResult) -> dict[str, object]:
         "seconds": round(result.seconds, 3),
         "output": "\n".join(result.last_lines(20)),
     }
-
-
-COMMANDS = (test,)

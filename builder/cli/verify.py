@@ -110,6 +110,3 @@ def _facts(reference: Reference, found: Verification) -> dict[str, object]:
             "inputs": [{"name": one.name, "digest": one.digest, "uri": one.uri} for one in summary.inputs],
         }
     return facts
-
-
-COMMANDS = (verify,)

@@ -44,6 +44,3 @@ def why(session: Session, image: str, *, verbose: bool) -> None:
     finally:
         gate.close()
     finish(session, {"": decision}, verbose=verbose)
-
-
-COMMANDS = (why,)
