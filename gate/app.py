@@ -20,6 +20,7 @@ from compliance.models import LayerMemory
 from compliance.oci.credentials import Credentials
 from gate.admission import Admission
 from gate.answers import of_fault, on_crash, on_fault
+from gate.api import openapi
 from gate.audit.checkpoints import FILE as CHECKPOINTS
 from gate.audit.checkpoints import Checkpoints
 from gate.blob_cache import BlobCache
@@ -36,7 +37,7 @@ from gate.pushes import Pushes
 from gate.readable import Readable
 from gate.reconciler import Reconciler
 from gate.rejudging import Rejudging
-from gate.routes import base, blobs, decisions, evidence, key, manifests, probes, token, uploads
+from gate.routes import base, blobs, evidence, manifests, probes, token, uploads
 from gate.rulebook import Rulebook
 from gate.scratch import own_name, scratch
 from gate.service import Service
@@ -116,7 +117,7 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
                 )
             )
         )
-        metrics.watch(judges.under_way, State(rulebook, settings.policies, store.catalogue))
+        metrics.watch(judges.under_way, State(rulebook, settings.policies, store.catalogue, now))
         upstream.on_failure = metrics.registry_errors.inc
         # The databases are looked for now, so that the first push does not wait for a download.
         warming = asyncio.create_task(asyncio.to_thread(admission.problems))
@@ -136,6 +137,8 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
             blobs=cache,
             metrics=metrics,
             pushes=Pushes(),
+            rulebook=rulebook,
+            now=now,
         )
 
 
@@ -177,10 +180,10 @@ def make_app(service: Service) -> FastAPI:
         uploads.router,
         blobs.router,
         manifests.router,
-        decisions.router,
         evidence.router,
-        key.router,
         token.router,
+        openapi.router,
+        *openapi.ROUTERS,
     ):
         app.include_router(router)
     _answer_errors(app)

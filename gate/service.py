@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -22,6 +23,7 @@ from gate.intents import Intents
 from gate.judges import Judges
 from gate.pushes import Pushes
 from gate.readable import Readable
+from gate.rulebook import Rulebook
 from gate.settings import Settings
 from gate.store import Store
 from gate.telemetry.exchange import asked_by
@@ -46,6 +48,8 @@ class Service:
     blobs: BlobCache
     metrics: Metrics
     pushes: Pushes
+    rulebook: Rulebook
+    now: Callable[[], datetime]
 
     async def audits(self, repository: str) -> bool:
         """Whether nothing is blocked in a repository, as the policies are now."""

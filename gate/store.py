@@ -22,6 +22,7 @@ from gate.audit.entry import GATE, Action, Event, decided
 from gate.audit.log import AuditLog
 from gate.blob_records import BlobRecords
 from gate.catalogue import Catalogue
+from gate.contents import Contents
 from gate.database import Changes, Database
 from gate.intents import Intents, fulfil
 from gate.judged import Judged
@@ -53,6 +54,7 @@ class Store:
         self.judged = Judged(self._database)
         self.catalogue = Catalogue(self._database)
         self.published = Published(self._database)
+        self.contents = Contents(self._database)
 
     def close(self) -> None:
         self._database.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from typing import Final
 
@@ -12,20 +11,30 @@ from starlette.responses import Response
 
 from compliance.policy.decision import Decision
 from compliance.policy.reports import from_json, render, to_markdown
-from gate.errors import Code, Fault
-from gate.identity.permissions import Identity
-from gate.schema import StoredDecision
-from gate.service import Service, TheReader, TheService
+from gate.api.view import TheView
 
-router = APIRouter()
+router = APIRouter(tags=["decisions"])
 
 WIDTH: Final = 110
 
 
-@router.get("/api/decisions/{id_}")
-async def read_decision(id_: str, reader: TheReader, service: TheService, request: Request) -> Response:
+@router.get(
+    "/api/decisions/{id_}",
+    summary="The whole report on a decision",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {
+                "application/json": {"schema": {"type": "object"}},
+                "text/markdown": {"schema": {"type": "string"}},
+                "text/plain": {"schema": {"type": "string"}},
+            }
+        }
+    },
+)
+async def read_decision(id_: str, view: TheView, request: Request) -> Response:
     """The whole report: JSON, or by `Accept` Markdown (text/markdown) or plain text (any other text)."""
-    stored = await _decision(id_, reader, service)
+    stored = await view.decision(id_)
     kind = _preferred(request.headers.get("Accept", "*/*"))
     if kind == "application/json":
         return Response(stored.decision, media_type=kind)
@@ -34,18 +43,16 @@ async def read_decision(id_: str, reader: TheReader, service: TheService, reques
     return Response(text, media_type=f"{kind}; charset=utf-8")
 
 
-@router.get("/api/decisions/{id_}/evidence")
-async def read_evidence(id_: str, reader: TheReader, service: TheService) -> Response:
+@router.get(
+    "/api/decisions/{id_}/evidence",
+    summary="What a decision was taken on",
+    response_class=Response,
+    responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
+)
+async def read_evidence(id_: str, view: TheView) -> Response:
     """What the decision was taken on, whose digest the decision names."""
-    stored = await _decision(id_, reader, service)
+    stored = await view.decision(id_)
     return Response(stored.evidence, media_type="application/json")
-
-
-async def _decision(id_: str, reader: Identity, service: Service) -> StoredDecision:
-    stored = await asyncio.to_thread(service.store.decision, id_)
-    if stored is None or not reader.sees(stored.repository):
-        raise Fault(404, Code.UNKNOWN, f"there is no decision {id_}")
-    return stored
 
 
 def _preferred(accept: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 from prometheus_client.core import GaugeMetricFamily
@@ -17,10 +18,13 @@ from gate.rulebook import Rulebook
 class State(Collector):
     """Gauges whose values are elsewhere. What cannot be looked up has no sample."""
 
-    def __init__(self, rulebook: Rulebook, policies: Path, catalogue: Catalogue) -> None:
+    def __init__(
+        self, rulebook: Rulebook, policies: Path, catalogue: Catalogue, now: Callable[[], datetime]
+    ) -> None:
         self._rulebook = rulebook
         self._policies = policies
         self._catalogue = catalogue
+        self._now = now
 
     def describe(self) -> Iterator[Metric]:
         """All of them without values, so that nothing is looked up before the first scrape."""
@@ -41,8 +45,8 @@ class State(Collector):
         newest = max((path.stat().st_mtime for path in self._policies.rglob("*") if path.is_file()), default=None)
         if newest is not None:
             changed.add_metric((), newest)
-        for (kind, audited), count in self._catalogue.counts().items():
-            manifests.add_metric((kind.value, str(audited).lower()), count)
+        for (kind, standing), count in self._catalogue.counts(self._now()).items():
+            manifests.add_metric((kind.value, standing.value), count)
         return iter((readable, changed, updated, manifests))
 
 
@@ -70,6 +74,6 @@ def _updated() -> GaugeMetricFamily:
 def _manifests() -> GaugeMetricFamily:
     return GaugeMetricFamily(
         "mlgate_manifests",
-        "Manifests that may be read, by kind; those let in by audit only are apart.",
-        labels=("kind", "audited"),
+        "Published manifests, by kind and by whether they may be pulled: pullable, ending, ended, audited.",
+        labels=("kind", "standing"),
     )

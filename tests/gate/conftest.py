@@ -227,7 +227,9 @@ def prepare(
     for name in ("policies", "bases", "keys"):
         (root / name).mkdir(parents=True)
     for name, text in policies.items():
-        (root / "policies" / name).write_text(text)
+        path = root / "policies" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
     set_user(root / "users.yaml", "ci", Role.PUSHER, PASSWORD)
     set_user(root / "users.yaml", "pod", Role.PULLER, PASSWORD)
     generate_key(root / "key.pem", root / "keys" / "ci.pem")

@@ -59,7 +59,7 @@ def test_metrics_are_for_users_and_name_nobody(gate, make_image):
     answer = httpx.get(f"http://{gate.host}/metrics", auth=USER)
     assert answer.status_code == 200
     assert 'mlgate_verdicts_total{mode="enforce",verdict="admitted"}' in answer.text
-    assert 'mlgate_manifests{audited="false",kind="image"}' in answer.text
+    assert 'mlgate_manifests{kind="image",standing="pullable"}' in answer.text
     assert re.search(r'^mlgate_blob_bytes_total\{direction="in"\} [1-9]', answer.text, re.MULTILINE)
     assert "mlgate_rules_readable 1.0" in answer.text
     for name in ("team", "counted", "pod", "sha256"):

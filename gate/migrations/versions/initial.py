@@ -68,6 +68,45 @@ def upgrade() -> None:
     op.create_index("decisions_by_digest", "decisions", ["repository", "digest", "at"], unique=False)
     op.create_index("decisions_by_tag", "decisions", ["repository", "tag", "at"], unique=False)
     op.create_table(
+        "image_packages",
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=140), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("purl", sa.String(length=512), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("version", sa.String(length=255), nullable=False),
+        sa.Column("ecosystem", sa.String(length=16), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("repository", "digest", "number"),
+    )
+    op.create_index("image_packages_by_name", "image_packages", ["name", "version"], unique=False)
+    op.create_index("image_packages_by_purl", "image_packages", ["purl"], unique=False)
+    op.create_table(
+        "image_vulnerabilities",
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=140), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("purl", sa.String(length=512), nullable=False),
+        sa.Column("id", sa.String(length=255), nullable=False),
+        sa.Column("severity", sa.String(length=16), nullable=False),
+        sa.Column("fixed", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("repository", "digest", "number"),
+    )
+    op.create_index("image_vulnerabilities_by_name", "image_vulnerabilities", ["name"], unique=False)
+    op.create_table(
+        "image_waived",
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column("digest", sa.String(length=140), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("waiver", sa.String(length=255), nullable=False),
+        sa.Column("rule", sa.String(length=255), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("culprit", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("repository", "digest", "number"),
+    )
+    op.create_index("image_waived_by_waiver", "image_waived", ["waiver"], unique=False)
+    op.create_table(
         "intents",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("gate", sa.String(length=32), nullable=False),
