@@ -62,21 +62,21 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
     data = settings.data
     passwords = Passwords(settings.users_file)
     access = watch_access(settings.access_file)
-    rulebook = Rulebook(
-        policies=settings.policies,
-        bases=settings.bases,
-        keys=settings.keys_directory,
-        cache=data / "cache",
-        sightings=data / "sightings.sqlite",
-        trivy=settings.trivy,
-        trivy_database=settings.trivy_database,
-        now=now,
-    )
-    rulebook.check()
     async with AsyncExitStack() as stack:
         stack.enter_context(alone_in(data))
         stack.enter_context(scratch(data))
         store = stack.enter_context(closing(Store(settings.database_url, now)))
+        rulebook = Rulebook(
+            policies=settings.policies,
+            bases=settings.bases,
+            keys=settings.keys_directory,
+            cache=data / "cache",
+            sightings=store.sightings,
+            trivy=settings.trivy,
+            trivy_database=settings.trivy_database,
+            now=now,
+        )
+        rulebook.check()
         signer = own_signer(data)
         stack.enter_context(Checkpoints(store.audit, signer, data / CHECKPOINTS, now).kept())
         upstream = await stack.enter_async_context(await open_upstream(settings, store.secret("registry"), stack))

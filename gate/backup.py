@@ -30,7 +30,6 @@ from gate.settings import Settings
 SQLITE_COPY: Final = "gate.db"
 POSTGRESQL_COPY: Final = "gate.dump"
 USERS: Final = "users.yaml"
-SIGHTINGS: Final = "sightings.sqlite"
 
 
 def back_up(settings: Settings, target: Path) -> None:
@@ -44,9 +43,6 @@ def back_up(settings: Settings, target: Path) -> None:
         for source, name in _files(settings):
             if source.exists():
                 shutil.copyfile(source, new / name)
-        sightings = settings.data / SIGHTINGS
-        if sightings.exists():
-            _copy_sqlite(sightings, new / SIGHTINGS)
         url = settings.database_url
         if url.get_backend_name() == "sqlite":
             _copy_sqlite(Path(url.database or ""), new / SQLITE_COPY)
@@ -73,7 +69,6 @@ def restore(settings: Settings, source: Path) -> None:
     if not is_file:
         _require_empty(url)
     wanted = [(source / name, target) for target, name in _files(settings) if (source / name).exists()]
-    wanted += [(source / SIGHTINGS, settings.data / SIGHTINGS)] if (source / SIGHTINGS).exists() else []
     wanted += [(copy, Path(url.database or ""))] if is_file else []
     for _, target in wanted:
         if target.exists():
@@ -81,9 +76,7 @@ def restore(settings: Settings, source: Path) -> None:
     try:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not is_file:
-            _run(
-                "pg_restore", ["--no-owner", "--exit-on-error", "--single-transaction", str(copy)], url, named="-d"
-            )
+            _run("pg_restore", ["--no-owner", "--exit-on-error", "--single-transaction", str(copy)], url)
         for path, target in wanted:
             shutil.copyfile(path, target)
             target.chmod(0o600)
@@ -120,7 +113,7 @@ def _require_empty(url: URL) -> None:
             )
 
 
-def _run(program: str, arguments: Sequence[str], url: URL, *, named: str = "--dbname") -> None:
+def _run(program: str, arguments: Sequence[str], url: URL) -> None:
     """Run one of PostgreSQL's own programs. The password is not in the arguments, which everybody can see."""
     if shutil.which(program) is None:
         raise Unavailable(
@@ -130,7 +123,7 @@ def _run(program: str, arguments: Sequence[str], url: URL, *, named: str = "--db
     address = url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
     password = {} if url.password is None else {"PGPASSWORD": str(url.password)}
     done = subprocess.run(
-        [program, named, address, *arguments],
+        [program, "--dbname", address, *arguments],
         env={**os.environ, **password},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -21,7 +21,7 @@ from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
 from compliance.scan.advisories import Advisory, read_advisories
 from compliance.scan.database import TrivyDatabase, find_databases
-from compliance.scan.sightings import Sightings
+from compliance.scan.sightings import Memory
 from compliance.scan.trivy import Trivy
 
 ADVISORIES: Final = "advisories"
@@ -49,7 +49,7 @@ class Rules:
     bases: tuple[BaseDefinition, ...]
     keys: TrustedKeys
     scanner: Scanner | Unavailable
-    sightings: Sightings
+    sightings: Memory
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ class Rulebook:
         bases: Path,
         keys: Path,
         cache: Path,
-        sightings: Path,
+        sightings: Memory,
         trivy: Path | None,
         now: Callable[[], datetime],
         trivy_database: str | None = None,
@@ -93,7 +93,7 @@ class Rulebook:
         self._bases = _Kept("bases", bases, read_bases)
         self._keys = _Kept("trusted keys", keys, TrustedKeys.load)
         self._advisories = _Kept[Sequence[Advisory]]("advisories", policies / ADVISORIES, read_advisories)
-        self._sightings = Sightings(sightings)
+        self._sightings = sightings
         self._cache = cache
         self._binary = trivy
         self._repository = trivy_database

@@ -37,6 +37,7 @@ from gate.schema import (
     StoredStatement,
     StoredTag,
 )
+from gate.sightings import SharedSightings
 from gate.standings import Standings
 
 SECRET_BYTES: Final = 32
@@ -52,6 +53,7 @@ class Store:
         self.blobs = BlobRecords(self._database, self._changes, self.audit)
         self.standings = Standings(self._database, self._changes, self.audit)
         self.judged = Judged(self._database)
+        self.sightings = SharedSightings(self._database)
         self.catalogue = Catalogue(self._database)
         self.published = Published(self._database)
         self.contents = Contents(self._database)

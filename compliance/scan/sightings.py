@@ -7,12 +7,12 @@ and not with what can be made again.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from compliance.errors import Unavailable
 from compliance.evidence import Evidence, Vulnerability, VulnerabilityScan
@@ -23,6 +23,26 @@ CREATE TABLE IF NOT EXISTS seen (purl TEXT, name TEXT, first TEXT NOT NULL, PRIM
 """
 _PATIENCE: Final = 30.0
 """Seconds to wait for another process that writes."""
+
+
+class Memory(Protocol):
+    """Where it is remembered what was seen when: a file here, or the database that several gates share."""
+
+    def mark(self, evidence: Evidence, now: datetime) -> Evidence:
+        """The evidence with the first sight of each vulnerability; what was not seen before is from `now` on."""
+        ...
+
+
+def marked(evidence: Evidence, first: Callable[[Sequence[Vulnerability]], Sequence[datetime]]) -> Evidence:
+    """The evidence with what `first` says of its vulnerabilities, in their order; it is asked if there are any."""
+    scan = evidence.vulnerabilities
+    if not isinstance(scan, VulnerabilityScan) or not scan.vulnerabilities:
+        return evidence
+    seen = tuple(
+        replace(found, first_seen=at)
+        for found, at in zip(scan.vulnerabilities, first(scan.vulnerabilities), strict=True)
+    )
+    return replace(evidence, vulnerabilities=replace(scan, vulnerabilities=seen))
 
 
 class Sightings:
@@ -36,29 +56,21 @@ class Sightings:
 
         Raises Unavailable when the file cannot be used.
         """
-        scan = evidence.vulnerabilities
-        if not isinstance(scan, VulnerabilityScan) or not scan.vulnerabilities:
-            return evidence
         try:
-            first = self._first(scan.vulnerabilities, in_utc(now).isoformat())
+            return marked(evidence, lambda found: self._first(found, in_utc(now).isoformat()))
         except (sqlite3.Error, OSError) as error:
             raise Unavailable(
                 f"{self._file} cannot be used: {error}",
                 remedy="Make it writable; when it is damaged, delete it, and everything is seen anew.",
             ) from error
-        marked = tuple(
-            replace(found, first_seen=datetime.fromisoformat(seen))
-            for found, seen in zip(scan.vulnerabilities, first, strict=True)
-        )
-        return replace(evidence, vulnerabilities=replace(scan, vulnerabilities=marked))
 
-    def _first(self, vulnerabilities: Sequence[Vulnerability], now: str) -> list[str]:
+    def _first(self, vulnerabilities: Sequence[Vulnerability], now: str) -> list[datetime]:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self._file, timeout=_PATIENCE)) as database, database:
             database.execute(_TABLE)
             rows = [(one.purl, name, now) for one in vulnerabilities for name in (one.id, *one.aliases)]
             database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", rows)
-            return [min(_seen(database, one)) for one in vulnerabilities]
+            return [datetime.fromisoformat(min(_seen(database, one))) for one in vulnerabilities]
 
 
 def _seen(database: sqlite3.Connection, one: Vulnerability) -> list[str]:

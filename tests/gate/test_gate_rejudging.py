@@ -27,6 +27,7 @@ from compliance.policy.canonical import canonical_json, digest_of
 from compliance.policy.decision import Verdict
 from compliance.policy.evaluate import evaluate
 from compliance.policy.reports import from_json, one_line, to_json
+from compliance.scan.sightings import Sightings
 from gate.rejudging import Rejudging
 from gate.rulebook import Rulebook
 from gate.schema import Kind, StoredDecision, StoredManifest
@@ -109,7 +110,7 @@ class Site:
             bases=self.root / "bases",
             keys=self.root / "keys",
             cache=self.root / "cache",
-            sightings=self.root / "sightings.sqlite",
+            sightings=Sightings(self.root / "sightings.sqlite"),
             trivy=None,
             now=self.clock,
         )
@@ -329,7 +330,7 @@ def test_what_cannot_be_decided_changes_nothing(site, tmp_path):
         bases=site.root / "bases",
         keys=site.root / "keys",
         cache=site.root / "cache",
-        sightings=site.root / "sightings.sqlite",
+        sightings=Sightings(site.root / "sightings.sqlite"),
         trivy=tmp_path / "no-trivy",
         now=site.clock,
     )

@@ -9,6 +9,7 @@ from compliance.attest.keys import generate_key
 from compliance.errors import InvalidInput, Unavailable
 from compliance.scan.advisories import compile_database, read_advisories
 from compliance.scan.mirror import parse_repository, publish_database
+from compliance.scan.sightings import Sightings
 from gate.rulebook import Rulebook
 from tests.compliance.oci.conftest import start_registry
 
@@ -36,7 +37,7 @@ def make_rulebook(tmp_path, **settings):
         bases=tmp_path / "bases",
         keys=tmp_path / "keys",
         cache=tmp_path / "cache",
-        sightings=tmp_path / "sightings.sqlite",
+        sightings=Sightings(tmp_path / "sightings.sqlite"),
         now=lambda: NOW,
         **settings,
     )

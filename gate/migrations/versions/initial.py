@@ -194,3 +194,11 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("repository", "digest"),
     )
+    op.create_table(
+        "sightings",
+        sa.Column("package", sa.String(length=140), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("purl", sa.Text(), nullable=False),
+        sa.Column("first", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("package", "name"),
+    )
