@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmana
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -28,6 +29,8 @@ from gate.embedded import EmbeddedRegistry
 from gate.errors import Code, Fault
 from gate.identity.access import watch_access
 from gate.identity.authentication import Authentication
+from gate.identity.limits import Limits
+from gate.identity.oidc import Oidc
 from gate.identity.passwords import Passwords
 from gate.identity.tokens import Tokens
 from gate.judges import Judges
@@ -122,11 +125,19 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         # The databases are looked for now, so that the first push does not wait for a download.
         warming = asyncio.create_task(asyncio.to_thread(admission.problems))
         stack.callback(warming.cancel)
+        authentication = Authentication(
+            passwords,
+            access,
+            Tokens(store.secret("tokens"), settings.token_seconds, now),
+            store.robots,
+            Oidc(access, stack.enter_context(httpx.Client(headers={"User-Agent": "mlgate"})), now),
+            Limits(settings.request_rate),
+            store.audit,
+        )
+        stack.enter_context(closing(authentication))
         yield Service(
             settings=settings,
-            authentication=Authentication(
-                passwords, access, Tokens(store.secret("tokens"), settings.token_seconds, now)
-            ),
+            authentication=authentication,
             store=store,
             upstream=upstream,
             admission=admission,

@@ -18,6 +18,7 @@ from gate.identity.permissions import EVERYWHERE, Role
 from gate.identity.users import read_users, remove_user, set_user
 from gate.own_key import public_key
 from gate.reconcile_command import reconcile
+from gate.robot_commands import robot
 from gate.server import serve
 from gate.settings import PREFIX, Settings, configure, read_settings
 from gate.settings_options import print_settings, settings_options, unknown_variables
@@ -194,3 +195,4 @@ main.add_command(backup)
 main.add_command(restore)
 main.add_command(database)
 main.add_command(reconcile)
+main.add_command(robot)

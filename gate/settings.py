@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     image_bytes: int = Field(
         default=32 << 30, gt=0, description="Most bytes that the layers of an image may unpack to."
     )
+    request_rate: float = Field(
+        default=1000, gt=0, description="Requests a second by one user, or by one address without a login."
+    )
     judges: int = Field(default=2, ge=1, le=32, description="Images judged at once.")
     reconcile: float = Field(
         default=300, gt=0, description="Seconds between two looks for what a crash or a failure left half done."

@@ -24,6 +24,7 @@ from gate.blob_records import BlobRecords
 from gate.catalogue import Catalogue
 from gate.contents import Contents
 from gate.database import Changes, Database
+from gate.identity.robots import Robots
 from gate.intents import Intents, fulfil
 from gate.judged import Judged
 from gate.published import Published
@@ -51,6 +52,7 @@ class Store:
         self._changes = Changes()
         self.audit = AuditLog(self._database, now)
         self.blobs = BlobRecords(self._database, self._changes, self.audit)
+        self.robots = Robots(self._database, self.audit, now)
         self.standings = Standings(self._database, self._changes, self.audit)
         self.judged = Judged(self._database)
         self.sightings = SharedSightings(self._database)

@@ -5,6 +5,14 @@ grants:                         # more roles for those of the users file
   - users: [alice]
     role: admin
     repositories: [team/**]
+oidc:                           # pipelines that log in with a token of their CI
+  - name: github
+    issuer: https://token.actions.githubusercontent.com
+    audience: https://gate.example.org
+    grants:
+      - when: {repository_owner_id: "9919", ref: refs/heads/main}
+        role: pusher
+        repositories: ["{repository_owner}/**"]
 """
 
 from __future__ import annotations
@@ -12,9 +20,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from compliance.document import read_model
+from gate.identity.issuers import Issuer
 from gate.identity.permissions import Action, Identity, Permission, Proof, RepositoryPattern, Role
 from gate.identity.users import UserName
 from gate.identity.watched import Watched
@@ -39,6 +48,19 @@ class AccessFile(BaseModel):
 
     anonymous: tuple[RepositoryPattern, ...] = ()
     grants: tuple[Grant, ...] = ()
+    oidc: tuple[Issuer, ...] = ()
+
+    @field_validator("oidc")
+    @classmethod
+    def _are_told_apart(cls, issuers: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
+        for what, values in (
+            ("name", [one.name for one in issuers]),
+            ("address", [one.issuer for one in issuers]),
+        ):
+            twice = next((value for value in values if values.count(value) > 1), None)
+            if twice is not None:
+                raise ValueError(f"two issuers have the {what} {twice}; put their grants under one")
+        return issuers
 
     def of_user(self, name: str) -> tuple[Permission, ...]:
         """What a user may do besides what the users file says."""

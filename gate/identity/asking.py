@@ -8,7 +8,10 @@ on what there is, so nobody learns from it what exists.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Final
 
 from fastapi import Request
 
@@ -30,17 +33,34 @@ async def identify(authentication: Authentication, request: Request, root: str) 
     `root` is the URL by which the client knows the gate.
     """
     given = request.headers.getlist("Authorization")
+    address = address_of(request)
     if not given:
+        authentication.limits.request(address)
         return authentication.stranger
     if len(given) > 1:
         raise Fault(400, Code.UNSUPPORTED, "there is more than one Authorization header")
     identity = authentication.at_once(given[0])
-    if identity is not None:
-        return identity
-    try:
-        return await asyncio.to_thread(authentication.check, given[0])
-    except NotProven as error:
-        raise _challenge(request, root, error.message, error=error.why) from error
+    if identity is None:
+        try:
+            identity = await in_login_threads(authentication, authentication.check, given[0], address)
+        except NotProven as error:
+            authentication.limits.request(address)
+            raise _challenge(request, root, error.message, error=error.why) from error
+    authentication.limits.request(identity.name)
+    return identity
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from; what it says of that itself does not count."""
+    return "" if request.client is None else request.client.host
+
+
+async def in_login_threads(
+    authentication: Authentication, check: Callable[..., Identity], *given: Any
+) -> Identity:
+    """What `check` finds out, in a thread that is there for that."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(authentication.threads, partial(copy_context().run, check, *given))
 
 
 def require_proof(identity: Identity, request: Request, root: str) -> None:

@@ -1,19 +1,29 @@
-"""Who an `Authorization` header proves somebody to be: a password, or one of the gate's own tokens."""
+"""Who an `Authorization` header proves somebody to be: by a login of a user, robot or pipeline, or by a token."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
+from gate.audit.entry import GATE, Action, Event
+from gate.audit.log import AuditLog
 from gate.identity.access import AccessFile
+from gate.identity.limits import Limits
+from gate.identity.oidc import LOGIN, Oidc, looks_like_token
 from gate.identity.passwords import Passwords
 from gate.identity.permissions import Identity
 from gate.identity.proof import NotProven, Why
+from gate.identity.robots import PREFIX, Robots
 from gate.identity.tokens import Tokens
 from gate.identity.users import Account
 from gate.identity.watched import Watched
+from gate.telemetry.logs import fields
+
+THREADS: Final = 4
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +37,33 @@ class Login:
 
 
 class Authentication:
-    """All ways to prove who one is. May be used from several threads."""
+    """All ways to prove who one is. May be used from several threads.
 
-    def __init__(self, passwords: Passwords, access: Watched[AccessFile], tokens: Tokens) -> None:
+    Where a method is given an `address`, wrong logins are counted by it.
+    """
+
+    def __init__(
+        self,
+        passwords: Passwords,
+        access: Watched[AccessFile],
+        tokens: Tokens,
+        robots: Robots,
+        oidc: Oidc,
+        limits: Limits,
+        audit: AuditLog,
+    ) -> None:
         self._passwords = passwords
         self._access = access
         self.tokens = tokens
+        self._robots = robots
+        self._oidc = oidc
+        self.limits = limits
+        self._audit = audit
+        self.threads = ThreadPoolExecutor(THREADS, "login")
+        """What logins are checked in, so that slow ones keep nobody waiting who has logged in."""
+
+    def close(self) -> None:
+        self.threads.shutdown(cancel_futures=True)
 
     @property
     def stranger(self) -> Identity:
@@ -50,8 +81,8 @@ class Authentication:
         account = self._passwords.remembered(login.name, login.secret)
         return None if account is None else self._user(login.name, account)
 
-    def check(self, authorization: str) -> Identity:
-        """Who it is. Raises NotProven. May take 0.3 s."""
+    def check(self, authorization: str, address: str) -> Identity:
+        """Who it is. Raises NotProven, and the 429 answer after too many that were wrong. May take seconds."""
         token = _bearer(authorization)
         if token is not None:
             identity = self.tokens.read(token)
@@ -61,14 +92,42 @@ class Authentication:
         login = _basic(authorization)
         if login is None:
             raise NotProven(Why.MISSING, "a user name and password are needed")
-        return self.log_in(login)
+        return self.log_in(login, address)
 
-    def log_in(self, login: Login) -> Identity:
-        """Who has this name and secret. Raises NotProven. May take 0.3 s."""
-        account = self._passwords.check(login.name, login.secret)
+    def log_in(self, login: Login, address: str) -> Identity:
+        """Who has this name and secret. Raises as `check` does."""
+        try:
+            return self._proven(login, address)
+        except NotProven as error:
+            self._refused(login.name, address, error.message)
+            raise
+
+    def _proven(self, login: Login, address: str) -> Identity:
+        if login.name == LOGIN:
+            return self._oidc.log_in(login.secret)
+        if login.name.startswith(PREFIX):
+            robot = self._robots.log_in(login.name, login.secret)
+            if robot is None:
+                raise NotProven(
+                    Why.WRONG, "the robot is not known, was revoked, or its secret is wrong or expired"
+                )
+            return robot
+        account = self._passwords.remembered(login.name, login.secret)
         if account is None:
-            raise NotProven(Why.WRONG, "the user name or password is wrong")
+            # Only passwords can be guessed. The other secrets are looked at however many were wrong before.
+            self.limits.may_guess(login.name, address)
+            account = self._passwords.check(login.name, login.secret)
+        if account is None:
+            hint = f"; a token of a CI goes with the user name {LOGIN}" if looks_like_token(login.secret) else ""
+            raise NotProven(Why.WRONG, f"the user name or password is wrong{hint}")
         return self._user(login.name, account)
+
+    def _refused(self, name: str, address: str, why: str) -> None:
+        shown = name[:128] if name.isprintable() else "?"
+        log.warning("a login was refused: %s", why, extra=fields(user=shown, client=address))
+        if self.limits.wrong(name[:128], address):
+            detail = f"{shown} from {address}, which has to wait: {why}"
+            self._audit.record(Event(Action.LOGIN_REFUSED, GATE, detail=detail))
 
     def _user(self, name: str, account: Account) -> Identity:
         return Identity(name, (account.permission, *self._access().of_user(name)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from datetime import UTC
 from typing import Final
@@ -13,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from compliance.oci.reference import is_repository
 from gate.errors import Code, Fault
-from gate.identity.asking import BASIC, identify
+from gate.identity.asking import BASIC, address_of, identify, in_login_threads
 from gate.identity.authentication import Login
 from gate.identity.permissions import Action, Identity, Proof
 from gate.identity.proof import NotProven
@@ -42,12 +41,14 @@ async def by_login(request: Request, service: TheService) -> Response:
 @router.post("/token")
 async def by_form(request: Request, service: TheService) -> Response:
     """The same for clients that send their login as an OAuth2 form (RFC 6749, 4.3)."""
+    address = address_of(request)
+    service.authentication.limits.request(address)
     form = await _form(request)
     if form.get("grant_type") != "password":
         raise Fault(400, Code.UNSUPPORTED, "grant_type: only password is supported")
     login = Login(form.get("username", ""), form.get("password", "").encode())
     try:
-        identity = await asyncio.to_thread(service.authentication.log_in, login)
+        identity = await in_login_threads(service.authentication, service.authentication.log_in, login, address)
     except NotProven as error:
         raise _unknown(error.message) from error
     return await _answer(service, identity, form.get("scope", "").split())

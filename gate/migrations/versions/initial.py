@@ -134,6 +134,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject", "bundle_digest"),
     )
     op.create_table(
+        "robots",
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("repositories", sa.Text(), nullable=False),
+        sa.Column("created", sa.DateTime(), nullable=False),
+        sa.Column("expires", sa.DateTime(), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("former", sa.LargeBinary(), nullable=True),
+        sa.Column("former_until", sa.DateTime(), nullable=True),
+        sa.Column("revoked", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
         "tags",
         sa.Column("repository", sa.String(length=255), nullable=False),
         sa.Column(
