@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from builder.cache import Cache
-from builder.progress import Quiet
+from builder.progress import Advance, Progress, Quiet
 from builder.push import Pushed, push_image
 from builder.pushed import PushedBlobs
 from compliance.errors import Unavailable
@@ -41,7 +43,12 @@ class Image:
         self.layers[number] = self.layout.write_bytes(os.urandom(size), OCI_LAYER_GZIP)
 
     def push(
-        self, host: str, repository: str = "team/a", pushed: PushedBlobs | None = None, retries: Retries = HASTY
+        self,
+        host: str,
+        repository: str = "team/a",
+        pushed: PushedBlobs | None = None,
+        retries: Retries = HASTY,
+        progress: Progress = Quiet(),  # noqa: B008 - without state
     ) -> Pushed:
         diff_ids = tuple(layer.digest for layer in self.layers)
         config = ImageConfig(architecture="amd64", os="linux", rootfs=RootFs(diff_ids=diff_ids))
@@ -56,7 +63,7 @@ class Image:
                 self.layout,
                 stored,
                 self.evidence,
-                Quiet(),
+                progress,
                 workers=4,
                 pushed=pushed,
             )
@@ -81,6 +88,34 @@ def test_everything_goes_the_first_time_and_nothing_the_second(registry: str, im
     second = image.push(registry)
     assert (second.blobs_sent, second.bytes_sent, second.blobs_present) == (0, 0, 5)
     assert second.reference == first.reference
+
+
+class Meeting(Quiet):
+    """Progress in which each sending thread waits, the first time, until all have begun; `sent` adds up."""
+
+    def __init__(self, parties: int) -> None:
+        self._together = threading.Barrier(parties)
+        self._begun = threading.local()
+        self._lock = threading.Lock()
+        self.sent = 0
+
+    @contextmanager
+    def bytes(self, label: str, total: int | None) -> Iterator[Advance]:  # noqa: ARG002 - the protocol's
+        def advance(count: int) -> None:
+            with self._lock:
+                self.sent += count
+            if not getattr(self._begun, "here", False):
+                self._begun.here = True
+                self._together.wait(timeout=30)
+
+        yield advance
+
+
+def test_blobs_go_side_by_side_and_the_progress_adds_up(registry: str, image: Image) -> None:
+    progress = Meeting(4)  # as many as there are workers
+    pushed = image.push(registry, progress=progress)
+    assert pushed.blobs_sent == 5
+    assert progress.sent == pushed.bytes_sent
 
 
 @pytest.mark.parametrize(("number", "size"), [(0, 4_000_000), (2, 300_000), (3, 20_000)])
