@@ -58,7 +58,7 @@ def command(session: Session, author: str, form: str, stored: Path | None, outpu
     Examples:
       mlbuild vex --author "Platform <platform@example.com>"
       mlbuild vex --author Platform --form cyclonedx -o iris.vex.cdx.json
-      mlbuild check --report decision.json && mlbuild vex --author Platform --decision decision.json
+      mlbuild check --report /tmp/iris.json; mlbuild vex --author Platform --decision /tmp/iris.json
     """
     decisions = _judged(session) if stored is None else {"": _read(stored)}
     if output is None and len(decisions) > 1:
@@ -86,7 +86,7 @@ def _read(path: Path) -> Decision:
     except OSError as error:
         raise InvalidInput(f"cannot be read: {error.strerror}", at=Location(path)) from error
     except InvalidInput as error:
-        remedy = "Store one: `mlbuild check --report decision.json`."
+        remedy = "Store one: `mlbuild check --report DECISION.json`."
         raise InvalidInput(error.message, at=Location(path), remedy=remedy) from error
 
 

@@ -235,7 +235,7 @@ def test_what_is_no_decision_on_an_image_gives_no_vex(mlbuild: Any, tmp_path: Pa
     stored.write_text("{}")
     said = mlbuild("vex", "--author", "Platform", "--decision", stored, code=2).stderr
     assert "decision.json: not a stored decision" in said
-    assert "mlbuild check --report decision.json" in said
+    assert "mlbuild check --report DECISION.json" in said
     lock = given_evidence(Subject("serving/iris"))
     stored.write_bytes(to_json(evaluate(load_policies(POLICIES), lock, NOW)))
     said = mlbuild("vex", "--author", "Platform", "--decision", stored, code=2).stderr

@@ -38,7 +38,7 @@ p { margin: .25rem 0 .75rem; }
 .do { margin: .4rem 0 0; overflow-wrap: anywhere; } .do strong { color: var(--good); }
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; color: var(--soft); }
 th, td { text-align: left; padding: .35rem .6rem .35rem 0; border-bottom: 1px solid var(--line);
-  vertical-align: top; overflow-wrap: anywhere; }
+  vertical-align: top; overflow-wrap: break-word; } td:last-child { overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 footer { padding: 2rem 1rem; color: var(--soft); }
