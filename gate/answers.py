@@ -116,7 +116,7 @@ def blob_headers(digest: Digest) -> dict[str, str]:
 def unsatisfiable(content_range: str | None) -> Fault:
     """The answer to a Range that a blob does not have (RFC 9110, 15.5.17)."""
     headers = {} if content_range is None else {"Content-Range": content_range}
-    return Fault(416, Code.RANGE_INVALID, "the blob has no such range", headers=headers)
+    return Fault(416, Code.SIZE_INVALID, "the blob has no such range", headers=headers)
 
 
 async def _until_gone(receive: Receive) -> None:

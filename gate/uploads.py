@@ -25,6 +25,8 @@ from gate.errors import Code, Fault
 _SEAL: Final = "_upload"
 _SEAL_BYTES: Final = 32
 _REMEMBERED: Final = 8192
+_SAME: Final = 4
+"""Locations of one state of an upload that stay good; a client that asks more often has newer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Uploads:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._newest: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._newest: OrderedDict[str, tuple[tuple[str, str], ...]] = OrderedDict()
         self._lock = threading.Lock()
 
     def begin(self, user: str, repository: str, location: str) -> Upload:
@@ -60,11 +62,15 @@ class Uploads:
         path, _, query = location.partition("?")
         return Upload(secrets.token_hex(16), user, repository, path, query)
 
-    def moved(self, upload: Upload, location: str) -> Upload:
-        """The same upload after the registry has named its next `location`."""
+    def moved(self, upload: Upload, location: str, *, asked: bool = False) -> Upload:
+        """The same upload after the registry has named its next `location`.
+
+        `asked` is whether it was only asked how much arrived: Locations of before are then as good as this one.
+        """
         path, _, query = location.partition("?")
         with self._lock:
-            self._newest[upload.id] = (path, query)
+            before = self._newest.get(upload.id, ((upload.path, upload.query),)) if asked else ()
+            self._newest[upload.id] = (*before, (path, query))[-_SAME:]
             self._newest.move_to_end(upload.id)
             while len(self._newest) > _REMEMBERED:
                 self._newest.popitem(last=False)
@@ -93,10 +99,10 @@ class Uploads:
         if not hmac.compare_digest(sealed[:_SEAL_BYTES], self._seal(upload, there)):
             raise unknown_upload()
         with self._lock:
-            newest = self._newest.get(id_)
-        if newest is None or newest == (path, query):
+            newest = self._newest.get(id_, ((path, query),))
+        if (path, query) in newest:
             return upload
-        return replace(upload, path=newest[0], query=newest[1], stale=True)
+        return replace(upload, path=newest[-1][0], query=newest[-1][1], stale=True)
 
     def _seal(self, upload: Upload, there: bytes) -> bytes:
         parts = (upload.user.encode(), upload.repository.encode(), upload.id.encode(), there)

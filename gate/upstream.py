@@ -179,7 +179,7 @@ async def refusal(answer: Answer, unknown: Fault | None) -> Fault:
         problem = _Problems.model_validate_json(await answer.content.read(_MAX_PROBLEM)).errors[0]
     except (ValidationError, IndexError):
         problem = _Problem()
-    code = Code(problem.code) if problem.code in Code.__members__ else Code.UNKNOWN
+    code = Code(problem.code) if problem.code in Code.__members__ else Code.UNSUPPORTED
     return Fault(status, code, problem.message or f"the registry behind the gate refuses this ({status})")
 
 

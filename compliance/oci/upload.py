@@ -94,8 +94,8 @@ class Upload:
 
     def _present(self) -> bool:
         path = f"/v2/{self._repository}/blobs/{self._digest}"
-        scope = f"repository:{self._repository}:pull"
-        with self._transport.send("HEAD", path, scope, accept=(200, 404)) as response:
+        # Whoever may push sees what is not published yet.
+        with self._transport.send("HEAD", path, self._scope, accept=(200, 404)) as response:
             return response.status_code == httpx.codes.OK
 
     def _start(self, mount_from: str | None) -> None:

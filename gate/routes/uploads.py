@@ -184,7 +184,7 @@ async def _status(service: Service, upload: Upload) -> tuple[Upload, dict[str, s
     async with _step(service, "GET", upload) as answer:
         if answer.status != 204:
             raise await refusal(answer, unknown_upload())
-        return _moved(service, upload, answer)
+        return _moved(service, upload, answer, asked=True)
 
 
 async def _require_in_order(service: Service, upload: Upload, request: Request) -> None:
@@ -209,9 +209,11 @@ async def _require_in_order(service: Service, upload: Upload, request: Request) 
         raise Fault(400, Code.SIZE_INVALID, message, headers=headers)
 
 
-def _moved(service: Service, upload: Upload, answer: Answer) -> tuple[Upload, dict[str, str]]:
+def _moved(
+    service: Service, upload: Upload, answer: Answer, *, asked: bool = False
+) -> tuple[Upload, dict[str, str]]:
     """The upload where the registry goes on with it, and the headers that tell the client."""
-    upload = service.uploads.moved(upload, location_of(answer))
+    upload = service.uploads.moved(upload, location_of(answer), asked=asked)
     headers = passed_back(answer, "Range", "OCI-Chunk-Min-Length")
     return upload, {
         **headers,

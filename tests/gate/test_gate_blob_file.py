@@ -73,7 +73,7 @@ def test_a_range_is_sent(tmp_path, asked, first, last, zero_copy):
 def test_a_range_that_is_not_there_is_said_so(tmp_path, asked):
     status, headers, body = ask(tmp_path / "blob", Range=asked)
     assert (status, headers["content-range"]) == (416, "bytes */2048")
-    assert b"RANGE_INVALID" in body
+    assert b"SIZE_INVALID" in body
 
 
 @pytest.mark.parametrize("asked", ["lines=1-2", "bytes=1-2,4-5", "bytes=-", "bytes=a-b", "bytes= 1-2", ""])

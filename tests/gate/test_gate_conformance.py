@@ -5,32 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from urllib.parse import urljoin
 
 import httpx
 import pytest
 
 from compliance.oci.digest import Digest
+from tests.gate.audited import (
+    AUDIT_ONLY,
+    FIRST,
+    PASSWORD,
+    SECOND,
+    media_type_of,
+    only_error,
+    post_only,
+    post_put,
+    send,
+    start,
+    with_digest,
+)
 from tests.gate.content_sets import EXAMPLE, OCI_INDEX, OCI_MANIFEST, OTHER, SETS, ContentSet
 
 pytestmark = pytest.mark.acceptance
 
-PASSWORD: Final = "correct horse"
-FIRST: Final = "conformance/first"
-SECOND: Final = "conformance/second"
 CHUNK: Final = 1024
-
-AUDIT_ONLY: Final = """\
-name: conformance
-mode: audit
-applies-to: {repositories: ["conformance/**"]}
-rules:
-  - id: not-root
-    check: non-root
-    effect: deny
-    why: Root in the image is root in the cluster.
-    fix: "Set `user: nonroot`."
-"""
 
 
 @pytest.fixture(scope="module")
@@ -42,35 +40,6 @@ def audited(tmp_path_factory, module_gate):
 def client(audited) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"http://{audited.host}", auth=("ci", PASSWORD), timeout=60) as client:
         yield client
-
-
-def with_digest(location: str, digest: str) -> str:
-    parts = urlsplit(location)
-    return f"{parts.path}?{urlencode([*parse_qsl(parts.query), ('digest', digest)])}"
-
-
-def start(client: httpx.Client, repository: str = FIRST, **query: str) -> httpx.Response:
-    answer = client.post(f"/v2/{repository}/blobs/uploads/", params=query)
-    assert answer.status_code == 202
-    return answer
-
-
-def send(
-    client: httpx.Client, method: str, location: str, data: bytes, first: int | None = None
-) -> httpx.Response:
-    headers = {"Content-Type": "application/octet-stream"}
-    if first is not None and data:
-        headers["Content-Range"] = f"{first}-{first + len(data) - 1}"
-    return client.request(method, location, content=data, headers=headers)
-
-
-def post_only(client: httpx.Client, repository: str, digest: Digest, data: bytes) -> httpx.Response:
-    return client.post(f"/v2/{repository}/blobs/uploads/?{urlencode({'digest': digest})}", content=data)
-
-
-def post_put(client: httpx.Client, repository: str, digest: Digest, data: bytes) -> httpx.Response:
-    location = start(client, repository).headers["Location"]
-    return send(client, "PUT", with_digest(location, digest), data)
 
 
 def streamed(client: httpx.Client, repository: str, digest: Digest, data: bytes) -> httpx.Response:
@@ -121,11 +90,6 @@ def assert_deleted(client: httpx.Client, path: str) -> None:
     assert client.head(path).status_code == 404
     assert client.get(path).status_code == 404
     assert client.delete(path).status_code == 404
-
-
-def only_error(answer: httpx.Response) -> str:
-    (error,) = answer.json()["errors"]
-    return error["code"]
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
@@ -219,7 +183,7 @@ def test_a_range_that_a_blob_does_not_have_is_said_so(client, asked):
     data = os.urandom(2048)
     post_put(client, FIRST, Digest.of(data), data)
     answer = client.get(f"/v2/{FIRST}/blobs/{Digest.of(data)}", headers={"Range": f"bytes={asked}"})
-    assert (answer.status_code, only_error(answer)) == (416, "RANGE_INVALID")
+    assert (answer.status_code, only_error(answer)) == (416, "SIZE_INVALID")
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -254,10 +218,6 @@ def put_manifest(client: httpx.Client, target: str, raw: bytes, digest: Digest) 
     assert answer.headers.get("OCI-Subject") == (subject and subject["digest"])
     pulled = client.get(answer.headers["Location"])
     assert (pulled.content, pulled.headers["Content-Type"]) == (raw, media_type)
-
-
-def media_type_of(raw: bytes) -> str:
-    return httpx.Response(200, content=raw).json()["mediaType"]
 
 
 def assert_manifest(client: httpx.Client, target: str, digest: Digest, raw: bytes) -> None:
