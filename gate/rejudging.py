@@ -24,6 +24,7 @@ from compliance.policy.evaluate import evaluate
 from compliance.policy.impact import owner_of
 from compliance.policy.later import blocking
 from compliance.policy.reports import one_line, to_json
+from gate.audit.entry import GATE, Action, Event
 from gate.rulebook import Rulebook, Rules
 from gate.schema import StoredDecision
 from gate.second_look import matched_again, seen_again, stored_evidence
@@ -47,6 +48,7 @@ class Rejudging:
         self._rulebook = rulebook
         self._now = now
         self._changed = changed
+        self._known: Digest | None = None
         self._ending = threading.Event()
 
     @contextmanager
@@ -67,6 +69,10 @@ class Rejudging:
         """
         rules = self._rulebook.current()
         inputs = Digest.of("\n".join(("later", *rules.inputs)).encode())
+        if inputs != self._known:
+            detail = f"policies {rules.policies.digest}"
+            self._store.audit.record_change(Event(Action.RULES_CHANGED, GATE, content=inputs, detail=detail))
+            self._known = inputs
         judged = 0
         while not self._ending.is_set():
             due = self._store.standings.claim(inputs, self._now(), BATCH)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, aliased, mapp
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import Index, parse_manifest
 from compliance.policy.canonical import canonical_json, from_canonical_json
-from gate.audit.entry import decided
+from gate.audit.entry import GATE, Action, Event, decided
 from gate.audit.log import AuditLog
 from gate.database import Changes, Database
 from gate.deadlines import Causes
@@ -161,6 +161,8 @@ class Standings:
                 session.add(decision)
                 session.flush()
                 self._audit.append(session, decided(decision))
+                if until is not None:
+                    self._audit.append(session, _denied_later(decision, until))
                 row.decision = decision.id
             row.at, row.rules, row.admitted, row.claimed = at, rules, due.admitted.id, None
             row.until, row.causes = until, canonical_json(causes)
@@ -199,6 +201,13 @@ def ended(
         again.repository == repository,
         again.digest == digest,
         again.decision == StoredStanding.admitted,
+    )
+
+
+def _denied_later(decision: StoredDecision, until: datetime) -> Event:
+    detail = f"not to be pulled from {until.isoformat(timespec='seconds')}: {decision.line}"
+    return Event(
+        Action.DENIED_LATER, GATE, decision.repository, decision.digest, decision=decision.id, detail=detail
     )
 
 

@@ -71,6 +71,20 @@ class AuditLog:
         with self._database.writing() as session:
             return self.append(session, event)
 
+    def record_change(self, event: Event) -> int | None:
+        """Add an entry, unless the newest of its action pins the same content: one gate tells for all."""
+        newest = (
+            select(StoredEntry.content)
+            .where(StoredEntry.action == event.action)
+            .order_by(StoredEntry.sequence.desc())
+            .limit(1)
+        )
+        with self._database.reading() as session:
+            if session.scalars(newest).first() == event.content:
+                return None
+        with self._database.writing() as session:
+            return None if session.scalars(newest).first() == event.content else self.append(session, event)
+
     def head(self) -> Head:
         """The last entry."""
         with self._database.reading() as session:

@@ -50,6 +50,15 @@ def test_an_entry_comes_with_what_it_tells_of_or_not_at_all(database):
     assert audit.head() == Head()
 
 
+def test_a_change_is_told_once_by_all_gates(database):
+    first = Event(Action.RULES_CHANGED, "gate", content=Digest.of(b"1"))
+    audit, other = log_of(database), log_of(database)
+    assert [audit.record_change(first), other.record_change(first), audit.record(EVENT)] == [1, None, 2]
+    assert other.record_change(first) is None
+    assert other.record_change(Event(Action.RULES_CHANGED, "gate", content=Digest.of(b"2"))) == 3
+    assert other.record_change(first) == 4
+
+
 def test_a_session_that_only_reads_cannot_append(database):
     with database.reading() as session, pytest.raises(ValueError, match="writing"):
         log_of(database).append(session, EVENT)
