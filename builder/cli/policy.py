@@ -219,8 +219,9 @@ def impact_command(
 ) -> None:
     """List the images that the policies in NEW would judge otherwise: whose they are, why, and from when.
 
-    Judges stored evidence again, or that of a gate, for which a login with the role security is needed. Databases count as old as they were when it was stored. Exits with 1
-    when an image that is let in now would not be any more; where policies only audit, all are let in.
+    Judges stored evidence again; that of a gate can be read by those with the role security. Databases count as
+    old as they were when it was stored. Exits with 1 when an image that is let in now would not be any more;
+    where policies only audit, all are let in.
 
     \b
     Examples:

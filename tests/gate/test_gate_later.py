@@ -219,3 +219,89 @@ def test_summaries_tell_of_every_change_and_verify_goes_by_the_newest(site, pod,
         eventually(lambda: len(client.referrers("serving/iris", image.digest)) == 3)
     write(site, "waivers/w.yaml", WAIVER)
     eventually(lambda: verified().summary is not None and until() is None)
+
+
+VULNERABLE: dict[str, set[str]] = {
+    "v1": {"starlette"},
+    "v2": {"flask"},
+    "v3": {"starlette", "flask"},
+    "v4": set(),
+    "all": set(),
+}
+"""The packages of each target that advisories may be about."""
+
+
+class Model:
+    """What is to be expected: what was ever found with no days left has ended for as long as it is there."""
+
+    def __init__(self) -> None:
+        self.days = 7
+        self.advised: set[str] = set()
+        self.ended: set[tuple[str, str]] = set()
+
+    def step(self, change: str) -> None:
+        if change == "days":
+            self.days = 7 - self.days
+        else:
+            self.advised ^= {change}
+        if self.days == 0:
+            self.ended |= {(tag, name) for tag, names in VULNERABLE.items() for name in names & self.advised}
+
+    def expected(self, tag: str) -> str:
+        if tag == "all":
+            return max((self.expected(one) for one in ("v1", "v2", "v3", "v4")), key=STATES.index)
+        present = VULNERABLE[tag] & self.advised
+        if any((tag, name) in self.ended for name in present):
+            return "ended"
+        return "warned" if present else "complies"
+
+
+STATES = ["complies", "warned", "ended"]
+
+
+def state_of(answer: httpx.Response) -> str:
+    if answer.status_code == 403:
+        return "ended"
+    return "warned" if "Warning" in answer.headers else "complies"
+
+
+def apply(gate: RunningGate, model: Model) -> None:
+    """Make rules and advisories what the model has."""
+    write(gate, "any.yaml", POLICY.replace("pullable-days: 7", f"pullable-days: {model.days}"))
+    for number, name in enumerate(("starlette", "flask")):
+        path = gate.policies / "advisories" / f"CVE-2026-000{number}.json"
+        path.unlink(missing_ok=True)
+        if name in model.advised:
+            path.write_text(advisory(path.stem, name))
+
+
+STEPS = ("starlette", "flask", "days", "flask", "days", "flask", "starlette")
+"""Both advisories come, the days are taken away, one advisory goes, the days and it come back, the other goes."""
+
+
+def test_head_and_get_agree_at_every_step_for_whoever_asks(start_gate, make_image):
+    gate = start_gate("--rejudge", "0.2", policies={"any.yaml": POLICY})
+    write(gate, "advisories/GHSA-aaaa-bbbb-cccc.json", advisory("GHSA-aaaa-bbbb-cccc", "unrelated"))
+    images = {
+        tag: make_image({"app/name": tag.encode()}, *(with_package(name, "0.3") for name in sorted(names)))
+        for tag, names in VULNERABLE.items()
+        if tag != "all"
+    }
+    index = Index(manifests=tuple(image.descriptor for image in images.values())).to_json()
+    with gate.client() as client:
+        for tag, image in images.items():
+            image.push(client, "serving/iris", tag)
+        client.put_manifest("serving/iris", "all", index, OCI_INDEX)
+    model, base = Model(), f"http://{gate.host}/v2/serving/iris"
+    with (
+        httpx.Client(base_url=base, auth=("pod", PASSWORD)) as pod,
+        httpx.Client(base_url=base, auth=("ci", PASSWORD)) as pusher,
+    ):
+        for change in STEPS:
+            model.step(change)
+            apply(gate, model)
+            for tag in VULNERABLE:
+                eventually(lambda tag=tag: state_of(pod.get(f"/manifests/{tag}")) == model.expected(tag))
+                answer = both(pod, tag)
+                pushers = pusher.get(f"/manifests/{tag}").status_code, pusher.head(f"/manifests/{tag}").status_code
+                assert pushers == ((403, 404) if answer.status_code == 403 else (200, 200))
