@@ -29,8 +29,9 @@ format: setup-test ## Rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: setup-test ## Rewrite what is generated: the policy schema and the reference of checks
+generate: setup-test ## Rewrite what is generated: the policy schema and the reference pages
 	$(BIN)/python -m compliance.policy.schema
+	$(BIN)/python -m gate.reference
 
 bench: bench-build bench-memory bench-sbom bench-bytecode bench-pull ## Measure against what you would use instead, side by side
 

@@ -45,6 +45,11 @@ def settings_options(command: CommandT) -> CommandT:
     return config_option(command)
 
 
+def flag_of(name: str) -> str | None:
+    """The flag of a setting, without what it takes; None where it has none."""
+    return f"--{key_of(name)}" if _kind(Settings.model_fields[name]) else None
+
+
 def _kind(field: FieldInfo) -> click.ParamType[Any] | None:
     if is_path(field):
         return _PATH

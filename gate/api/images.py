@@ -17,8 +17,9 @@ from compliance.policy.decision import Verdict
 from compliance.policy.reports import from_json
 from compliance.sbom import to_cyclonedx
 from gate.api import details
-from gate.api.models import DecisionPage, DecisionSummary, Findings, Image, ImagePage
-from gate.api.paging import After, Limit, after_image, after_moment, next_page
+from gate.api.decisions import InRepository, decision_page
+from gate.api.models import DecisionPage, Findings, Image, ImagePage
+from gate.api.paging import After, Limit, after_image, next_page
 from gate.api.view import TheView, View
 from gate.catalogue import Availability, Judged
 from gate.errors import Code, Fault
@@ -27,16 +28,13 @@ from gate.service import TheDigest, TheRepository
 router = APIRouter(prefix="/api", tags=["images"])
 
 _ONE = "/images/{name:path}@{digest}"
-_FILTER = Query(
-    max_length=255, pattern=r"^[a-z0-9._/-]+$", description="Only in this repository.", examples=["serving/iris"]
-)
 
 
 @router.get("/images", summary="What was pushed, and how it stands")
 async def list_images(
     view: TheView,
     request: Request,
-    repository: Annotated[str | None, _FILTER] = None,
+    repository: InRepository = None,
     verdict: Annotated[Verdict | None, Query(description="Only with this verdict.")] = None,
     standing: Annotated[Availability | None, Query(description="Only what stands so.")] = None,
     limit: Limit = 50,
@@ -96,7 +94,7 @@ async def read_history(
 ) -> DecisionPage:
     """Newest first: those that answered a push, and later ones about what had been admitted."""
     await _judged(view, repository, digest)
-    return await _decisions(view, request, (repository, digest), None, limit, after)
+    return await decision_page(view, request, (repository, digest), None, limit, after)
 
 
 @router.get(
@@ -117,59 +115,6 @@ async def read_sbom(repository: TheRepository, digest: TheDigest, view: TheView)
 def _sbom(evidence: Evidence, inventory: Inventory, name: str) -> bytes:
     models = () if isinstance(evidence.models, Absent) else evidence.models
     return to_cyclonedx(inventory, name=name, models=models)
-
-
-async def list_decisions(
-    view: TheView,
-    request: Request,
-    repository: Annotated[str | None, _FILTER] = None,
-    verdict: Annotated[Verdict | None, Query(description="Only with this verdict.")] = None,
-    limit: Limit = 50,
-    after: After = None,
-) -> DecisionPage:
-    """Newest first."""
-    return await _decisions(view, request, repository, verdict, limit, after)
-
-
-router.add_api_route("/decisions", list_decisions, summary="Decisions", tags=["decisions"])
-
-
-async def _decisions(
-    view: View,
-    request: Request,
-    of: tuple[str, Digest] | str | None,
-    verdict: Verdict | None,
-    limit: int,
-    after: str | None,
-) -> DecisionPage:
-    key = of if isinstance(of, tuple) else None
-    found = await asyncio.to_thread(
-        view.service.store.catalogue.taken,
-        await view.visible(None if isinstance(of, tuple) else of),
-        key=key,
-        verdict=verdict,
-        before=after_moment(after),
-        limit=limit + 1,
-    )
-    decisions = tuple(
-        DecisionSummary(
-            id=one.id,
-            repository=one.repository,
-            digest=one.digest,
-            tag=one.tag,
-            pushed_by=one.user,
-            at=one.at,
-            verdict=one.verdict,
-            mode=one.mode,
-            line=one.line,
-        )
-        for one in found[:limit]
-    )
-    more = len(found) > limit
-    return DecisionPage(
-        decisions=decisions,
-        next=next_page(request, (decisions[-1].at, decisions[-1].id)) if more else None,
-    )
 
 
 async def _judged(view: View, repository: str, digest: Digest) -> Judged:

@@ -14,6 +14,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from compliance.errors import Unavailable
@@ -77,9 +79,8 @@ class Metrics:
             "Requests to the registry behind the gate that it failed or did not answer.",
             registry=self.registry,
         )
-        Info("mlgate_build", "The version of the gate.", registry=self.registry).info(
-            {"version": version("mlbuild")}
-        )
+        self._build = Info("mlgate_build", "The version of the gate.", registry=self.registry)
+        self._build.info({"version": version("mlbuild")})
         ProcessCollector(registry=self.registry)
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
@@ -135,6 +136,13 @@ class Metrics:
         self._under_way.set_function(under_way)
         for collector in others:
             self.registry.register(collector)
+
+    def descriptions(self) -> Iterator[tuple[Metric, tuple[str, ...]]]:
+        """Each of these metrics, and its labels."""
+        for one in vars(self).values():
+            if isinstance(one, MetricWrapperBase):
+                (metric,) = one.describe()
+                yield metric, one._labelnames
 
     def text(self) -> bytes:
         """All metrics, as Prometheus scrapes them. May take a while, for what is asked of the database."""

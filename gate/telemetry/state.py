@@ -28,7 +28,7 @@ class State(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """All of them without values, so that nothing is looked up before the first scrape."""
-        return iter((_readable(), _changed(), _updated(), _manifests()))
+        return (metric for metric, _ in descriptions())
 
     def collect(self) -> Iterator[Metric]:
         """All of them as they are now."""
@@ -48,6 +48,11 @@ class State(Collector):
         for (kind, standing), count in self._catalogue.counts(self._now()).items():
             manifests.add_metric((kind.value, standing.value), count)
         return iter((readable, changed, updated, manifests))
+
+
+def descriptions() -> tuple[tuple[Metric, tuple[str, ...]], ...]:
+    """All of these metrics without values, and the labels of each."""
+    return ((_readable(), ()), (_changed(), ()), (_updated(), ("database",)), (_manifests(), ("kind", "standing")))
 
 
 def _readable() -> GaugeMetricFamily:
