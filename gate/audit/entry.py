@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Index, Integer, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, Index, Integer, String, Text, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from compliance.oci.digest import Digest
 from compliance.policy.canonical import in_utc
@@ -18,6 +18,9 @@ from gate.schema import StoredDecision, Table
 
 GATE: Final = "gate"
 """The actor where it is no user, but the gate itself."""
+
+AT_A_TIME: Final = 500
+"""Entries held in memory."""
 
 BEGINNING: Final = Digest.of(b"")
 """What the first entry names as the one before."""
@@ -123,6 +126,16 @@ class StoredEntry(Table):
     def to_json(self) -> bytes:
         """One line of an export."""
         return canonical({**self.members(), "hash": self.hash})
+
+
+def in_chunks(session: Session, start: int | None = None) -> Iterator[Sequence[StoredEntry]]:
+    """All entries, or those from a number on, in an order that entries appended meanwhile do not disturb."""
+    query = select(StoredEntry).order_by(StoredEntry.sequence).limit(AT_A_TIME)
+    more = query if start is None else query.where(StoredEntry.sequence >= start)
+    while entries := session.scalars(more).all():
+        more = query.where(StoredEntry.sequence > entries[-1].sequence)
+        yield entries
+        session.expunge_all()
 
 
 def chained(last: Head, entries: Sequence[StoredEntry]) -> Iterator[tuple[int, str]]:

@@ -23,7 +23,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.errors import InvalidInput
-from gate.audit.entry import Event, Head, StoredEntry, chained, moment
+from gate.audit.entry import Event, Head, StoredEntry, chained, in_chunks, moment
 from gate.database import Database, is_writing
 
 MANY: Final = 500
@@ -92,9 +92,8 @@ class AuditLog:
 
     def follow(self, last: Head) -> Head:
         """The last entry, when the chain leads there from `last`. Raises InvalidInput where it does not hold."""
-        query = select(StoredEntry).where(StoredEntry.sequence >= last.sequence).order_by(StoredEntry.sequence)
         with self._database.reading() as session:
-            for entries in session.scalars(query.execution_options(yield_per=MANY)).partitions():
+            for entries in in_chunks(session, last.sequence):
                 if last.sequence and entries[0].sequence == last.sequence and entries[0].hash != last.hash:
                     raise _changed(last.sequence, f"has no longer the hash {last.hash}")
                 for number, what in chained(last, [each for each in entries if each.sequence > last.sequence]):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from sqlalchemy import String, exists, select, type_coerce
 from sqlalchemy.orm import Session
@@ -21,12 +20,9 @@ from sqlalchemy.orm import Session
 from compliance.errors import InvalidInput
 from compliance.oci.digest import Digest
 from gate.audit.checkpoints import Checkpoint
-from gate.audit.entry import Action, Head, StoredEntry, chained, fingerprint
+from gate.audit.entry import AT_A_TIME, Action, Head, StoredEntry, chained, fingerprint, in_chunks
 from gate.database import Database
 from gate.schema import StoredDecision, StoredManifest, StoredTag
-
-AT_A_TIME: Final = 500
-"""Rows held in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +53,17 @@ def verify(database: Database, checkpoints: Iterable[Checkpoint] = ()) -> Report
     last = Head()
     problems: list[Problem] = []
     with database.reading() as session:
-        for entries in _in_chunks(session):
+        for entries in in_chunks(session):
             problems += (Problem(*found) for found in chained(last, entries))
             problems += _of_decisions(session, entries)
             hashes.update((each.sequence, each.hash) for each in entries if each.sequence in signed)
             last = entries[-1].head
-            session.expunge_all()
         problems += _of_checkpoints(wanted, hashes, last)
         problems += _of_untold(session)
         problems += _of_contents(session)
     problems.sort(key=lambda each: (each.sequence is None, each.sequence or 0))
     held = (each.sequence for each in wanted if hashes.get(each.sequence) == each.hash)
     return Report(last, tuple(problems), max(held, default=0))
-
-
-def _in_chunks(session: Session) -> Iterator[Sequence[StoredEntry]]:
-    query = select(StoredEntry).order_by(StoredEntry.sequence).execution_options(yield_per=AT_A_TIME)
-    yield from session.scalars(query).partitions()
 
 
 def _of_decisions(session: Session, entries: Sequence[StoredEntry]) -> Iterator[Problem]:

@@ -57,6 +57,13 @@ def test_an_export_has_all_that_is_hashed(run):
     assert lines[1]["previous"] == lines[0]["hash"]
 
 
+def test_an_export_may_be_long(run, data):
+    with closing(Store(data / "gate.db", lambda: AT)) as store, store._database.writing() as session:
+        for _ in range(1200):
+            store.audit.append(session, Event(Action.UNTAGGED, "alice"))
+    assert len(run("export").output.splitlines()) == 1203
+
+
 def test_a_log_that_holds_is_said_to(run):
     done = run("verify")
     assert done.exit_code == 0, done.output

@@ -5,12 +5,13 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import text
 
 from compliance.attest.keys import TrustedKeys, generate_key, load_signer
 from compliance.errors import InvalidInput
 from compliance.oci.digest import Digest
 from gate.audit.checkpoints import Checkpoints, read, read_lines, sign
-from gate.audit.entry import Action, Event, Head
+from gate.audit.entry import AT_A_TIME, Action, Event, Head
 from gate.audit.log import AuditLog
 from gate.audit.verification import verify
 from gate.database import Database
@@ -81,6 +82,23 @@ def test_gates_that_append_at_once_make_one_chain(place):
     assert report.problems == ()
     for gate in gates:
         gate.close()
+
+
+def test_a_long_log_is_verified_followed_and_changed_entries_are_found_in_it(database):
+    audit = log_of(database)
+    many = 2 * AT_A_TIME + 3
+    with database.writing() as session:
+        for _ in range(many):
+            audit.append(session, EVENT)
+    report = verify(database)
+    assert (report.head.sequence, report.problems) == (many, ())
+    assert audit.follow(Head()) == report.head
+    assert audit.many.is_set()
+    with database.writing() as session:
+        session.execute(text("UPDATE audit SET actor = 'nobody' WHERE sequence IN (7, 1001)"))
+    assert [each.sequence for each in verify(database).problems] == [7, 1001]
+    with pytest.raises(InvalidInput, match="entry 7 was changed"):
+        audit.follow(Head())
 
 
 def test_a_checkpoint_is_written_when_the_log_has_grown_and_at_the_end(database, signer, tmp_path):
