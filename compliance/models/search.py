@@ -21,6 +21,7 @@ from compliance.errors import InvalidInput
 from compliance.inventory import ModelFile, Origin, Privilege, PrivilegedFile
 from compliance.models.formats import HEAD, detect
 from compliance.models.layer_files import FoundModel, FoundPrivilege, LayerFiles, LayerMemory
+from compliance.oci.descriptions import require_modest
 from compliance.oci.diffids import MAX_IMAGE, Claim, Unpacked, check, claims, open_claimed
 from compliance.oci.digest import Digest
 from compliance.oci.layer import LayerStream, absolute, members, require_safe
@@ -143,6 +144,7 @@ def read_layer_files(stream: LayerStream) -> LayerFiles:
     opaque: set[str] = set()
     for path, member, content in members(stream):
         require_safe(member)
+        require_modest(path, member)
         directory, name = posixpath.split(path)
         if name == _OPAQUE:
             opaque.add(directory)

@@ -21,7 +21,7 @@ from compliance.inventory import OperatingSystem, Origin, Package
 from compliance.oci.diffids import check_diff_ids
 from compliance.oci.digest import Digest
 from compliance.oci.layout import Layout
-from compliance.oci.manifest import Descriptor
+from compliance.oci.manifest import Descriptor, Index, Manifest
 from compliance.scan import matching, report, secret_rules
 from compliance.scan.lock import exclusive
 from compliance.scan.process import JSON, OFFLINE, QUIET, run
@@ -30,6 +30,10 @@ from compliance.scan.report import OriginOf, Report
 MATCH_SECONDS: Final = 120.0
 SECRETS_SECONDS: Final = 300.0
 IMAGE_SECONDS: Final = 900.0
+IMAGE_LEAST_SECONDS: Final = 120.0
+IMAGE_BYTES_A_SECOND: Final = 4 << 20
+"""An image is read within a time by its size, so that a small one made to keep the scanner busy does not keep all
+others waiting. Trivy reads a hundred times as fast on a machine of its own."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -161,15 +165,16 @@ class Trivy:
         """
         check_diff_ids(Layout(layout), digest, self.cache / "diff-ids")
         rules = self._rules(secret_rules.FOR_IMAGES)
+        seconds = _seconds_for(Layout(layout).manifest(digest))
         with _only(layout, digest) as image, exclusive(self.cache / "image.lock", patience=IMAGE_SECONDS):
             said = run(
                 self.binary,
                 [
-                    *("image", "--cache-dir", self.cache, *OFFLINE, *QUIET, *JSON, "--timeout", "15m"),
+                    *("image", "--cache-dir", self.cache, *OFFLINE, *QUIET, *JSON, "--timeout", f"{seconds:.0f}s"),
                     *("--list-all-pkgs", "--scanners", "secret", "--image-config-scanners", "secret"),
                     *("--secret-config", rules, "--input", image),
                 ],
-                timeout=IMAGE_SECONDS,
+                timeout=seconds,
             )
         found = _parse(Report, said)
         return ImageReading(
@@ -203,6 +208,12 @@ def _only(layout: Path, digest: Digest) -> Iterator[Path]:
         (root / "oci-layout").write_bytes(b'{"imageLayoutVersion":"1.0.0"}')
         Layout(root).write_index([descriptor])
         yield root
+
+
+def _seconds_for(manifest: Manifest | Index) -> float:
+    """How long an image may take to be read."""
+    size = 0 if isinstance(manifest, Index) else sum(layer.size for layer in manifest.layers)
+    return min(IMAGE_SECONDS, IMAGE_LEAST_SECONDS + size / IMAGE_BYTES_A_SECOND)
 
 
 def _parse(model: type[ModelT], said: bytes) -> ModelT:
