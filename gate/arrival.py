@@ -23,7 +23,10 @@ from compliance.oci.manifest import (
 from gate.errors import Code, Fault, malformed
 
 MAX_BYTES: Final = 4 << 20
-"""The largest manifest taken, in bytes; the distribution specification asks for at least this."""
+"""The largest manifest taken unless set otherwise; the distribution specification asks for at least this."""
+
+LARGEST: Final = 64 << 20
+"""What can be set, in bytes: a manifest is held in memory."""
 
 MAX_ENTRIES: Final = 1000
 """Layers of an image, or manifests of an index; runtimes give up far below."""
@@ -66,8 +69,8 @@ class Push:
 
 def receive(repository: str, target: str, user: str, raw: bytes, media_type: str | None) -> Push:
     """Read a manifest PUT strictly. Raises the 400 answer for what is no manifest or has another digest."""
-    if len(raw) > MAX_BYTES:
-        raise too_large()
+    if len(raw) > LARGEST:
+        raise too_large(LARGEST)
     named = Digest(target) if ":" in target else None
     digest = Digest.of(raw, named.algorithm) if named else Digest.of(raw)
     if named is not None and named != digest:
@@ -82,8 +85,8 @@ def receive(repository: str, target: str, user: str, raw: bytes, media_type: str
     return Push(repository, None if named else target, user, raw, digest, document)
 
 
-def too_large() -> Fault:
-    return Fault(413, Code.SIZE_INVALID, f"a manifest may have {MAX_BYTES:,} bytes, this one has more")
+def too_large(limit: int) -> Fault:
+    return Fault(413, Code.SIZE_INVALID, f"a manifest may have {limit:,} bytes, this one has more")
 
 
 def is_evidence(document: Manifest | Index) -> bool:

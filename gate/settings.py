@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError
 from compliance.errors import InvalidInput
 from compliance.scan.mirror import parse_repository
 from compliance.shipped import shipped
+from gate.arrival import LARGEST, MAX_BYTES
 from gate.settings_file import NO_FILE, key_of, read_settings_file
 from gate.telemetry.logs import LogFormat
 
@@ -81,6 +82,10 @@ class Settings(BaseSettings):
     image_bytes: int = Field(
         default=32 << 30, gt=0, description="Most bytes that the layers of an image may unpack to."
     )
+    manifest_bytes: int = Field(
+        default=MAX_BYTES, ge=64 << 10, le=LARGEST, description="Most bytes of a manifest that is pushed."
+    )
+    blob_bytes: int = Field(default=128 << 30, gt=0, description="Most bytes of a blob that is pushed.")
     request_rate: float = Field(
         default=1000, gt=0, description="Requests a second by one user, or by one address without a login."
     )

@@ -15,7 +15,7 @@ from compliance.oci.manifest import OCI_INDEX, Index, parse_manifest
 from compliance.oci.registry import as_referrer_entry
 from compliance.policy.decision import Mode
 from gate.answers import VERSION, warning
-from gate.arrival import MAX_BYTES, receive, too_large
+from gate.arrival import receive, too_large
 from gate.errors import Code, Fault
 from gate.identity.permissions import Action
 from gate.schema import StoredDecision
@@ -47,7 +47,8 @@ async def push_manifest(
 ) -> Response:
     """Judge a manifest while the client waits, and publish it when it is admitted."""
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip() or None
-    push = receive(repository, target, user.name, await _body(request), media_type)
+    raw = await _body(request, service.settings.manifest_bytes)
+    push = receive(repository, target, user.name, raw, media_type)
     ruling = await service.judges.ruling(push)
     if ruling.decision is not None:
         judged(ruling.decision.id, ruling.decision.verdict, ruling.decision.mode)
@@ -175,13 +176,13 @@ def _refused(service: Service, request: Request, decision: StoredDecision) -> Fa
     return Fault(403, Code.DENIED, message, headers={"Mlgate-Decision": report})
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, limit: int) -> bytes:
     data = bytearray()
     said = request.headers.get("Content-Length", "")
-    if said.isdecimal() and int(said[:20]) > MAX_BYTES:
-        raise too_large()
+    if said.isdecimal() and int(said[:20]) > limit:
+        raise too_large(limit)
     async for chunk in request.stream():
         data += chunk
-        if len(data) > MAX_BYTES:
-            raise too_large()
+        if len(data) > limit:
+            raise too_large(limit)
     return bytes(data)

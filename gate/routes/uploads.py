@@ -17,6 +17,7 @@ from starlette.responses import Response
 from compliance.oci.digest import Digest
 from compliance.oci.reference import is_repository
 from gate.answers import VERSION
+from gate.blob_size import Bounded, received, says_too_much, too_large
 from gate.errors import Code, Fault, upstream_down
 from gate.identity.permissions import Action, Identity
 from gate.service import UNDER_WAY, Service, ThePusher, TheRepository, TheService, digest_from
@@ -59,10 +60,16 @@ async def upload_chunk(
     await _require_in_order(service, upload, request)
     # Sent on in pieces of unsaid length, so that what a client sent before it was cut off can be kept.
     headers = {"Content-Type": "application/octet-stream"}
-    async with _step(service, "PATCH", upload, headers=headers, body=_as_far_as_it_goes(request)) as answer:
+    limit = service.settings.blob_bytes
+    body = Bounded(_as_far_as_it_goes(request), limit)
+    if says_too_much(request.headers, limit):
+        raise await _given_up(service, upload)
+    async with _step(service, "PATCH", upload, headers=headers, body=aiter(body)) as answer:
         if answer.status != 202:
             raise await refusal(answer, unknown_upload())
         upload, headers = _moved(service, upload, answer)
+    if body.exceeded or received(headers) > limit:
+        raise await _given_up(service, upload)
     await asyncio.to_thread(service.intents.moved, upload.id, upload.target)
     return Response(status_code=202, headers={**VERSION, **headers})
 
@@ -75,7 +82,11 @@ async def finish_upload(
     digest = digest_from(request.query_params.get("digest", ""))
     upload = service.uploads.find(user.name, repository, session, request.query_params)
     await _require_in_order(service, upload, request)
-    return await _finish(service, request, upload, digest)
+    before = 0
+    if request.headers.get("Content-Length") != "0":
+        upload, headers = await _status(service, upload)
+        before = received(headers)
+    return await _finish(service, request, upload, digest, before)
 
 
 @router.get(_SESSION)
@@ -94,12 +105,25 @@ async def cancel_upload(
 ) -> Response:
     """Give an upload up."""
     upload = service.uploads.find(user.name, repository, session, request.query_params)
+    await _cancel(service, upload)
+    return Response(status_code=204, headers=VERSION)
+
+
+async def _cancel(service: Service, upload: Upload) -> None:
     async with _step(service, "DELETE", upload) as answer:
         if answer.status != 204:
             raise await refusal(answer, unknown_upload())
     await asyncio.to_thread(service.intents.end, upload.id)
     service.uploads.ended(upload)
-    return Response(status_code=204, headers=VERSION)
+
+
+async def _given_up(service: Service, upload: Upload) -> Fault:
+    """The answer to a blob that is too large, whose upload ends here."""
+    try:
+        await _cancel(service, upload)
+    except Fault as fault:
+        log.warning("the registry keeps what arrived of an upload that is too large: %s", fault)
+    return too_large(service.settings.blob_bytes)
 
 
 async def _begin(service: Service, user: str, repository: str) -> tuple[Upload, dict[str, str]]:
@@ -148,7 +172,11 @@ async def _readable(service: Service, user: Identity, repository: str, digest: D
     return await service.readable.blob(repository, digest, published=True, audited=audited)
 
 
-async def _finish(service: Service, request: Request, upload: Upload, digest: Digest) -> Response:
+async def _finish(service: Service, request: Request, upload: Upload, digest: Digest, before: int = 0) -> Response:
+    left = service.settings.blob_bytes - before
+    body = Bounded(request.stream(), left)
+    if says_too_much(request.headers, left):
+        raise await _given_up(service, upload)
     headers = passed_on(request.headers, "Content-Length", "Content-Type")
     query = with_parameters(upload.query, [("digest", digest)])
     async with service.upstream.request(
@@ -157,10 +185,12 @@ async def _finish(service: Service, request: Request, upload: Upload, digest: Di
         scope=_scope(upload.repository),
         query=query,
         headers=headers,
-        body=request.stream(),
+        body=aiter(body),
     ) as answer:
-        if answer.status != 201:
+        if answer.status != 201 and not body.exceeded:
             raise await refusal(answer, unknown_upload())
+        if body.exceeded:
+            raise too_large(service.settings.blob_bytes)
         stored_as = _stored_as(answer, digest)
     keep = partial(service.store.blobs.keep, upload=upload.id)
     await asyncio.to_thread(keep, upload.repository, digest, stored_as)

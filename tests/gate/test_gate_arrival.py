@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
-from gate.arrival import MAX_BYTES, is_evidence, receive, why_no_image
+from gate.arrival import LARGEST, is_evidence, receive, why_no_image
 from gate.errors import Fault
 
 MALFORMED = sorted((Path(__file__).parent / "data" / "manifests").glob("*.json"))
@@ -44,7 +44,7 @@ def test_a_manifest_is_known_by_the_digest_it_was_pushed_under():
 
 def test_a_manifest_larger_than_the_limit_is_refused_before_it_is_parsed():
     with pytest.raises(Fault) as caught:
-        receive("team/image", "v1", "ci", b" " * (MAX_BYTES + 1), OCI_MANIFEST)
+        receive("team/image", "v1", "ci", b" " * (LARGEST + 1), OCI_MANIFEST)
     assert caught.value.status == 413
 
 
