@@ -43,7 +43,7 @@ class Repair:
     failed: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.repository}: {self.what}" + (f": not yet: {self.failed}" if self.failed else "")
+        return f"{self.repository}: {self.what}" + (f": {self.failed}" if self.failed else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,10 @@ class Reconciler:
     def _repair(self, every: float) -> None:
         while not self._ending.is_set():
             try:
-                well = all(repair.failed is None for repair in self.run())
+                repairs = self.run()
+                for repair in repairs:
+                    log.warning("left half done, %s: %s", "not yet" if repair.failed else "put right", repair)
+                well = all(repair.failed is None for repair in repairs)
             except ComplianceError as error:
                 log.warning("cannot look for what was left half done: %s", error)
                 well = False
@@ -193,10 +196,8 @@ def _taken(repository: str, steps: Iterator[_Step], *, dry: bool) -> Iterator[Re
             what = step.what
             if not dry:
                 step.act()
-                log.warning("%s: %s: done, since it was left half done", repository, what)
             yield Repair(repository, what)
     except ComplianceError as error:
-        log.warning("%s: %s: not yet: %s", repository, what, error)
         yield Repair(repository, what, error.message)
 
 

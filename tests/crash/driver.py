@@ -311,7 +311,7 @@ class Driver:
             self._world.kill()
             return True
         with self._world.proxy.holding(point.method, point.path, point.moment) as hold:
-            held = _soon(hold.reached.is_set, 6)
+            held = _soon(hold.reached.is_set, 12)
             self._world.kill()
         return held
 
