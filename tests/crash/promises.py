@@ -123,7 +123,7 @@ class Promises:
             policies = self.policies.get(row.policy_digest)
             if policies is None:
                 yield f"4: the decision {row.id} was taken by policies that were never in force"
-            elif to_json(evaluate(policies, evidence, row.at)) != row.decision:
+            elif to_json(evaluate(policies, evidence, row.at, later=row.later)) != row.decision:
                 yield f"4: the decision {row.id} cannot be reached again"
 
     def when_asked(self, records: Records) -> Iterator[str]:
@@ -138,7 +138,7 @@ class Promises:
                     yield f"1: {name} is answered, and not in the database"
                 if place in self.model.sure and not found and not self._is_denied_later(place):
                     yield f"3: {name} was acknowledged, and is lost"
-                if found and place not in self.model.sure | self.model.open:
+                if found and place not in self.model.sure | self.model.open | self.model.denied_later:
                     yield f"1: {name} is readable, and was never acknowledged"
                 yield from self._blobs(pod, place, parts, found=found)
             tags = {name: self._tagged(pod, *name) for name in self.model.tags}
