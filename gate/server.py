@@ -70,8 +70,7 @@ class _Ending:
     async def _drain(self) -> None:
         pushes, grace = self._service.pushes, self._service.settings.grace
         deadline = time.monotonic() + grace
-        if pushes.under_way():
-            log.info("stopping: pushes under way have %g s to end: %d", grace, pushes.under_way())
+        log.info("stopping: pushes under way, which have %g s to end: %d", grace, pushes.under_way())
         while pushes.under_way() and time.monotonic() < deadline and not self._server.should_exit:
             await asyncio.sleep(DRAIN_SECONDS)
         if pushes.under_way():
