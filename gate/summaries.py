@@ -43,6 +43,7 @@ from compliance.policy.decision import Mode, Verdict
 from compliance.policy.reports import from_json
 from gate.admission import Admission
 from gate.arrival import Push, receive
+from gate.audit.entry import GATE
 from gate.errors import Fault
 from gate.publication import Ruling
 from gate.schema import Kind, StoredDecision, StoredManifest
@@ -167,7 +168,7 @@ class Summaries:
                     client.push_blob(push.repository, blob.digest, blob.size, partial(io.BytesIO, data))
                     self._store.blobs.keep(push.repository, blob.digest, blob.digest)
             raw = manifest.to_json()
-            summary = receive(push.repository, Digest.of(raw), NAMELESS, raw, manifest.media_type)
+            summary = receive(push.repository, Digest.of(raw), GATE, raw, manifest.media_type)
             # It is no claim to be weighed, so it says nothing to the store but that the decision has its proof.
             self._admission.publish(summary, Ruling(Kind.EVIDENCE, decision))
 

@@ -25,7 +25,7 @@ from gate.schema import Table
 def difference(connection: Connection) -> str:
     """Python for a revision's `upgrade` that would make the tables those of the program; empty when they are."""
     for module in pkgutil.walk_packages(gate.__path__, "gate."):
-        if not module.name.startswith("gate.migrations"):
+        if not module.name.startswith("gate.migrations") and not module.name.endswith(".__main__"):
             importlib.import_module(module.name)  # wherever it stands, a table is compared
     context = MigrationContext.configure(
         connection,

@@ -19,6 +19,9 @@ from compliance.oci.registry import Credentials, RegistryClient, RegistryError
 from compliance.retries import Retries
 from gate.audit.verification import verify
 from gate.database import Database
+from gate.identity.permissions import Role
+from gate.identity.tokens import SERVICE
+from gate.identity.users import set_user
 from gate.readable import SECONDS
 from gate.store import Store
 from tests.gate.conftest import NOT_ROOT, PASSWORD, Image, MakeImage, RunningGate, prepare
@@ -55,6 +58,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterat
     ]
     try:
         for gate in gates:
+            set_user(gate.root / "users.yaml", "ops", Role.ADMIN, PASSWORD)
             gate.start()
         with closing(Store(url)) as store, closing(Database(url)) as database:
             yield Pair(*gates, store, database)
@@ -159,7 +163,7 @@ def _counts(pair: Pair, clients: list[Client]) -> str:
 
 def test_what_one_gate_deletes_is_gone_at_the_other_within_a_second(pair: Pair, make_image: MakeImage) -> None:
     image = make_image()
-    with pair.one.client() as one, pair.other.client() as other:
+    with pair.one.client("ops") as one, pair.other.client() as other:
         image.push(one, "team/deleted", "v1")
         assert other.get_manifest("team/deleted", "v1").digest == image.digest
         assert one.delete_manifest("team/deleted", image.digest)
@@ -185,6 +189,13 @@ def test_an_upload_begun_at_one_gate_is_ended_at_the_other(pair: Pair) -> None:
         client.patch(f"http://{pair.one.host}{begun.headers['Location']}", content=b"one")
         stale = client.put(f"{at_other}{begun.headers['Location']}&digest={digest}", content=b"two")
         assert 400 <= stale.status_code < 500, stale.text
+
+
+def test_a_token_of_one_gate_is_good_at_the_other(pair: Pair) -> None:
+    wanted = {"service": SERVICE, "scope": "repository:team/token:pull"}
+    given = httpx.get(f"http://{pair.one.host}/token", params=wanted, auth=("pod", PASSWORD))
+    headers = {"Authorization": f"Bearer {given.json()['token']}"}
+    assert httpx.get(f"http://{pair.other.host}/v2/team/token/manifests/v1", headers=headers).status_code == 404
 
 
 def test_one_tag_pushed_at_both_gates_at_once_is_the_same_everywhere(pair: Pair, make_image: MakeImage) -> None:
