@@ -111,5 +111,9 @@ def _challenge(
         words["scope"] = scope
     if error in {Why.INVALID_TOKEN, "insufficient_scope"}:
         words["error"] = error
+        # Clients show this where an answer has no body, as that to a HEAD.
+        words["error_description"] = "".join(
+            one if " " <= one <= "~" and one not in '"\\' else "?" for one in message
+        )
     header = "Bearer " + ",".join(f'{name}="{value}"' for name, value in words.items())
     return Fault(401, code, message, headers={"WWW-Authenticate": header})
