@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final, cast
 
@@ -19,10 +19,10 @@ from elftools.elf.elffile import ELFFile
 
 MAGIC: Final = b"\x7fELF"
 
-_CHUNK: Final = 1 << 20
-_HEAD: Final = 8
+CHUNK: Final = 1 << 20
+HEAD: Final = 8
 """Chunks kept from the start of a stream, where linkers put symbol and version tables."""
-_TAIL: Final = 8
+TAIL: Final = 8
 """Chunks kept from where it was read last."""
 _MANY: Final = 10_000
 """Entries of all tables together; real objects have some hundreds."""
@@ -170,15 +170,22 @@ class Rewindable(io.RawIOBase):
     """A stream that can only be read forwards, made seekable by opening it again where need be.
 
     Its first chunks and those read last are kept, so that the few far jumps which reading a dynamic
-    segment takes open it once. `size` is known beforehand.
+    segment takes open it once. `size` is known beforehand; `head` and `tail` are chunks of CHUNK bytes that
+    are known too: the first ones, and others by number.
     """
 
-    def __init__(self, open_: Callable[[], BinaryIO], size: int) -> None:
+    def __init__(
+        self,
+        open_: Callable[[], BinaryIO],
+        size: int,
+        head: Iterable[bytes] = (),
+        tail: Iterable[tuple[int, bytes]] = (),
+    ) -> None:
         self._open, self._size = open_, size
         self._source: BinaryIO | None = None
         self._next = 0
-        self._head: list[bytes] = []
-        self._tail: deque[tuple[int, bytes]] = deque(maxlen=_TAIL)
+        self._head = list(head)
+        self._tail = deque(tail, maxlen=TAIL)
         self._at = 0
 
     def readable(self) -> bool:
@@ -200,7 +207,7 @@ class Rewindable(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # what BufferedReader passes
         if self._at >= self._size:
             return 0
-        number, inside = divmod(self._at, _CHUNK)
+        number, inside = divmod(self._at, CHUNK)
         part = self._chunk(number)[inside : inside + len(buffer)]
         buffer[: len(part)] = part
         self._at += len(part)
@@ -222,8 +229,8 @@ class Rewindable(io.RawIOBase):
                 self._source.close()
             self._source, self._next = self._open(), 0
         while self._next <= number:
-            chunk = _exactly(self._source, _CHUNK)
-            if self._next == len(self._head) < _HEAD:
+            chunk = _exactly(self._source, CHUNK)
+            if self._next == len(self._head) < HEAD:
                 self._head.append(chunk)
             self._tail.append((self._next, chunk))
             self._next += 1

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -56,7 +56,7 @@ def objects_of_wheels(wheels: Sequence[WheelInput], cache: Cache, progress: Prog
         progress.step(f"Reading what the shared objects of {len(missing)} packages need")
 
     def read(wheel: WheelInput) -> None:
-        cache.remember(_KIND, _name(wheel.sha256), _read_wheel(wheel))
+        remember_objects(wheel, _read_wheel(wheel), cache)
 
     with ThreadPoolExecutor(os.cpu_count() or 1, "elf") as pool:
         for _ in pool.map(read, missing.values()):
@@ -67,6 +67,11 @@ def objects_of_wheels(wheels: Sequence[WheelInput], cache: Cache, progress: Prog
 def unread_wheels(wheels: Sequence[WheelInput], cache: Cache) -> frozenset[str]:
     """The wheels, by sha256, of which nothing is kept, so that they must be there for `objects_of_wheels`."""
     return frozenset(wheel.sha256 for wheel in wheels if _recall(wheel.sha256, WheelObjects, cache) is None)
+
+
+def remember_objects(wheel: WheelInput, objects: WheelObjects, cache: Cache) -> None:
+    """Keep what is in a wheel."""
+    cache.remember(_KIND, _name(wheel.sha256), objects)
 
 
 def objects_of_layer(layer: StoredLayer, cache: Cache) -> LayerObjects:
@@ -88,15 +93,24 @@ def _name(digest: str) -> str:
 
 def _read_wheel(wheel: WheelInput) -> WheelObjects:
     with open_archive(wheel.path, str(wheel)) as archive:
-        found = [_read_member(archive, member) for member in archive.members.values() if _may_be_object(member)]
-        code = any(
-            name.endswith(".py") and member.file_size > 0 and ".dist-info/" not in name
-            for name, member in archive.members.items()
-        )
+        return objects_in(archive, {})
+
+
+def objects_in(archive: Archive, known: Mapping[str, SharedObject | None]) -> WheelObjects:
+    """What is in an open wheel; `known` is what was found in members already, None for what is no object."""
+    found = [
+        known[name] if name in known else _read_member(archive, member)
+        for name, member in archive.members.items()
+        if may_be_object(member)
+    ]
+    code = any(
+        name.endswith(".py") and member.file_size > 0 and ".dist-info/" not in name
+        for name, member in archive.members.items()
+    )
     return WheelObjects(objects=tuple(item for item in found if item is not None), code=code)
 
 
-def _may_be_object(member: zipfile.ZipInfo) -> bool:
+def may_be_object(member: zipfile.ZipInfo) -> bool:
     """By its name, since to look into every file would cost more than all else: libraries and programs."""
     name = member.filename.rpartition("/")[2]
     return ".so" in name or "." not in name or bool(member.external_attr >> 16 & 0o111)

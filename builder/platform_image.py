@@ -96,18 +96,18 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
         )
         with making_ahead(wheels, arrivals, rules, cache, progress):
             arrived(arrivals)
-            if project.state.built_from != inputs_of(project, workshop, lock):
-                depends_on = {wheel.name: wheel.depends_on for wheel in lock.wheels}
-                check_closure(
-                    wheels,
-                    depends_on,
-                    definition,
-                    [*base.layers, *([system.stored] if system is not None else [])],
-                    cache,
-                    progress,
-                    variables=definition.recipe.environment | project.spec.env,
-                    provided=project.spec.provided_libraries,
-                )
+        if project.state.built_from != inputs_of(project, workshop, lock):
+            depends_on = {wheel.name: wheel.depends_on for wheel in lock.wheels}
+            check_closure(
+                wheels,
+                depends_on,
+                definition,
+                [*base.layers, *([system.stored] if system is not None else [])],
+                cache,
+                progress,
+                variables=definition.recipe.environment | project.spec.env,
+                provided=project.spec.provided_libraries,
+            )
     fetch(to_fetch(), cache, progress, workers=settings.workers)  # now that all are measured the plan is certain
     layout = Layout.create(project.state.directory / "image")
     image = build_image(

@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from builder.cache import Cache, StoredLayer
 from builder.layers.inputs import WheelInput
 from builder.layers.plan import split
+from builder.passing_objects import reading_objects
 from builder.progress import Advance, Progress
 from builder.wheel_plan import LayerRules, WheelJob, noted_plan, tree_of, unmade
 
@@ -127,7 +129,11 @@ class _Ahead:
 
 
 def _make(job: WheelJob, cache: Cache, advance: Advance) -> None:
-    cache.make_layer(job.recipe, job.write)
+    if job.layer.parts == 1:
+        reading = partial(reading_objects, cache=cache)
+        cache.make_layer(job.recipe, partial(job.write, reading=reading))
+    else:  # a part has not all objects
+        cache.make_layer(job.recipe, job.write)
     advance(job.size)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -11,11 +11,12 @@ from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict
 
 from builder.cache import Cache, Recipe
+from builder.layers.archive import Archive
 from builder.layers.inputs import Environment, WheelInput
 from builder.layers.plan import LAYER_LIMIT, Tree, WheelLayer, overlay, plan_layers
 from builder.layers.tar import LAYOUT_VERSION, Compression, Entry, WrittenLayer, write_layer
 from builder.layers.tree import cut, measure_tree
-from builder.layers.wheel import open_wheel
+from builder.layers.wheel import Read, open_wheel
 from builder.lockfile import LockedWheel
 from compliance.oci.digest import Digest
 
@@ -40,6 +41,14 @@ class LayerRules:
     def plan(self, wheels: Sequence[WheelInput], trees: Mapping[str, Tree] | None = None) -> list[WheelJob]:
         layers = plan_layers(wheels, base_layers=self.base_layers, trees=trees, limit=self.limit)
         return [WheelJob(layer, self) for layer in layers]
+
+
+Reading = Callable[[WheelInput], AbstractContextManager[Read]]
+
+
+@contextmanager
+def _plainly(_wheel: WheelInput) -> Iterator[Read]:
+    yield Archive.stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +78,15 @@ class WheelJob:
     def packages(self) -> tuple[tuple[str, str], ...]:
         return tuple((canonicalize_name(wheel.name), wheel.version) for wheel in self.layer.completes)
 
-    def write(self, blob: BinaryIO) -> WrittenLayer:
-        with ExitStack() as stack:
-            trees = [stack.enter_context(open_wheel(wheel, self.rules.environment)) for wheel in self.layer.wheels]
+    def write(self, blob: BinaryIO, reading: Reading = _plainly) -> WrittenLayer:
+        """Write the layer. `reading` is entered for each wheel, and says how to read it."""
+        environment = self.rules.environment
+        with ExitStack() as opened, ExitStack() as readers:  # archives are open until the readers are through
+            reads = {wheel.sha256: readers.enter_context(reading(wheel)) for wheel in self.layer.wheels}
+            trees = [
+                opened.enter_context(open_wheel(wheel, environment, reads[wheel.sha256]))
+                for wheel in self.layer.wheels
+            ]
             return write_layer(self._part(overlay(trees)), blob, compression=self.rules.compression)
 
     def _part(self, entries: Sequence[Entry]) -> Sequence[Entry]:

@@ -187,7 +187,8 @@ class _Member(io.RawIOBase):
         self._left = member.file_size
         self._crc = 0
         self._state = hashlib.new(row.hash_.name) if row is not None and row.hash_ is not None else None
-        self._held = bytearray()
+        self._held: list[memoryview] = []  # views, so that each byte is copied once
+        self._size = 0
         self._done = False
 
     def readable(self) -> bool:
@@ -199,11 +200,18 @@ class _Member(io.RawIOBase):
         return len(chunk)
 
     def read(self, size: int = -1) -> bytes:
-        while not self._done and (size < 0 or len(self._held) < size):
-            self._held += self._more()
-        wanted = len(self._held) if size < 0 else size
-        chunk = bytes(self._held[:wanted])
-        del self._held[:wanted]
+        while not self._done and (size < 0 or self._size < size):
+            self._held.append(memoryview(self._more()))
+            self._size += len(self._held[-1])
+        rest: list[memoryview] = []
+        over = self._size - size if size >= 0 else 0
+        if over > 0:  # no more than a part of the last: what came before it was not enough
+            last = self._held.pop()
+            cut = len(last) - over
+            self._held.append(last[:cut])
+            rest.append(last[cut:])
+        chunk = b"".join(self._held)
+        self._held, self._size = rest, max(over, 0)
         return chunk
 
     def _more(self) -> bytes:

@@ -53,23 +53,29 @@ class Steady:
 
     def __init__(self, sink: Writable) -> None:
         self._sink = sink
-        self._held = bytearray()
+        self._held: list[memoryview] = []  # views, so that each byte is copied once
+        self._missing = CHUNK
         self._size = 0
 
     def write(self, data: bytes) -> None:
         self._size += len(data)
-        self._held += data
-        while len(self._held) >= CHUNK:
-            self._sink.write(bytes(self._held[:CHUNK]))
-            del self._held[:CHUNK]
+        left = memoryview(data)
+        while len(left) >= self._missing:
+            self._held.append(left[: self._missing])
+            left = left[self._missing :]
+            self.flush()
+        if left:
+            self._held.append(left)
+            self._missing -= len(left)
 
     def pad(self, block: int) -> None:
         """Fill up with zeros to a whole number of blocks."""
         self.write(bytes(-self._size % block))
 
     def flush(self) -> None:
-        self._sink.write(bytes(self._held))
+        self._sink.write(b"".join(self._held))
         self._held.clear()
+        self._missing = CHUNK
 
 
 class Hashing:

@@ -16,11 +16,11 @@ import configparser
 import posixpath
 import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import BinaryIO, Final
 
 from installer.records import Hash, RecordEntry
 from installer.scripts import Script
@@ -45,16 +45,22 @@ _NOT_INSTALLED: Final = frozenset(
 """Files of a .dist-info that are the installer's to write, and signatures over the RECORD it replaces."""
 
 
+Read = Callable[[Archive, zipfile.ZipInfo, RecordEntry], BinaryIO]
+"""Opens a member of a wheel, to be held against its row in RECORD."""
+
+
 @contextmanager
-def open_wheel(wheel: WheelInput, environment: Environment) -> Iterator[tuple[Entry, ...]]:
-    """The entries of a wheel, each readable while the context lasts.
+def open_wheel(
+    wheel: WheelInput, environment: Environment, read: Read = Archive.stream
+) -> Iterator[tuple[Entry, ...]]:
+    """The entries of a wheel, each readable while the context lasts. `read` is how their bytes are had.
 
     Raises BuilderError when the wheel is damaged, is not the locked project and version, is of a newer
     wheel format, would leave its place, or has a RECORD that lies or misses a file. Hashes are compared
     when an entry is read.
     """
     with open_archive(wheel.path, str(wheel)) as archive:
-        yield _Installation(wheel, environment, archive).entries()
+        yield _Installation(wheel, environment, archive, read).entries()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +75,9 @@ class _Placed:
 class _Installation:
     """One wheel on its way into one environment."""
 
-    def __init__(self, wheel: WheelInput, environment: Environment, archive: Archive) -> None:
+    def __init__(self, wheel: WheelInput, environment: Environment, archive: Archive, read: Read) -> None:
         self._wheel = wheel
+        self._read = read
         self._environment = environment
         self._archive = archive
         self._project = canonicalize_name(wheel.name)
@@ -159,7 +166,7 @@ class _Installation:
             _, _, body = self._archive.read(member, row).partition(b"\n")
             self._write(placed.scheme, placed.path, f"#!{self._environment.interpreter}\n".encode() + body, mode)
             return
-        content = partial(self._archive.stream, member, row)
+        content = partial(self._read, self._archive, member, row)
         self._entries[placed.place] = Entry(
             self._in_image(placed.place), mode=mode, size=member.file_size, content=content
         )
