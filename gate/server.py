@@ -108,7 +108,7 @@ async def _serve(settings: Settings, listening: socket.socket, now: Callable[[],
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         scheme = "https" if settings.tls_certificate else "http"
         name = settings.listen.rpartition(":")[0]
-        log.info("listening on %s://%s:%s, registry at %s", scheme, name, port, service.upstream.url)
+        log.info("listening on %s://%s:%s, registry at %s behind it", scheme, name, port, service.upstream.url)
         if scheme == "http" and not is_loopback(settings.listen):
             log.warning(
                 "passwords cross the network in plain text unless something in front of the gate speaks TLS"
