@@ -157,7 +157,13 @@ def add_user(
 @user.command(name="list")
 @_users_option
 def list_users(users: Path | None) -> None:
-    """Show the users, their roles, and where they have them."""
+    """Show the users, their roles, and where they have them.
+
+    \b
+    Examples:
+      mlgate user list
+      MLGATE_CONFIG=/etc/mlgate/mlgate.yaml mlgate user list
+    """
     for name, account in sorted(read_users(read_settings(users=users).users_file).users.items()):
         click.echo(f"{name}\t{account.role}\t{' '.join(account.repositories)}")
 
@@ -166,7 +172,12 @@ def list_users(users: Path | None) -> None:
 @click.argument("name")
 @_users_option
 def remove(name: str, users: Path | None) -> None:
-    """Take a user away. A running gate knows at once."""
+    """Take a user away. A running gate knows at once.
+
+    \b
+    Examples:
+      mlgate user remove alice
+    """
     path = read_settings(users=users).users_file
     remove_user(path, name)
     click.echo(f"removed {name} from {path}")

@@ -91,7 +91,13 @@ def create(name: str, role: str, repositories: tuple[str, ...], expires: timedel
 @robot.command(name="list")
 @data_option
 def list_(data: Path | None) -> None:
-    """Show all accounts: name, role, state, when the secret ends, repositories."""
+    """Show all accounts: name, role, state, when the secret ends, repositories.
+
+    \b
+    Examples:
+      mlgate robot list
+      mlgate robot list --data /var/lib/mlgate
+    """
     with _robots(data) as robots:
         for one in robots.all():
             until = one.expires.strftime("%Y-%m-%dT%H:%MZ")
