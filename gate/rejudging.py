@@ -27,7 +27,7 @@ from compliance.policy.reports import one_line, to_json
 from gate.audit.entry import GATE, Action, Event
 from gate.rulebook import Rulebook, Rules
 from gate.schema import StoredDecision
-from gate.second_look import matched_again, seen_again, stored_evidence
+from gate.second_look import Matcher, seen_again, stored_evidence
 from gate.standings import Due
 from gate.store import Store
 
@@ -73,12 +73,13 @@ class Rejudging:
             detail = f"policies {rules.policies.digest}"
             self._store.audit.record_change(Event(Action.RULES_CHANGED, GATE, content=inputs, detail=detail))
             self._known = inputs
+        matcher = Matcher(rules.scanner)
         judged = 0
         while not self._ending.is_set():
             due = self._store.standings.claim(inputs, self._now(), BATCH)
             if not due:
                 break
-            self._judge(due, rules, inputs)
+            self._judge(due, rules, inputs, matcher)
             judged += len(due)
         return judged
 
@@ -96,7 +97,7 @@ class Rejudging:
                 log.exception("judging again failed")
             self._ending.wait(seconds)
 
-    def _judge(self, due: Sequence[Due], rules: Rules, inputs: Digest) -> None:
+    def _judge(self, due: Sequence[Due], rules: Rules, inputs: Digest, matcher: Matcher) -> None:
         at = self._now()
         readable: list[tuple[Due, Evidence]] = []
         for each in due:
@@ -104,7 +105,7 @@ class Rejudging:
                 readable.append((each, self._seen_again(each, rules)))
             except InvalidInput as error:
                 log.error("%s cannot be judged again: %s", _name(each), error)
-        matched = matched_again([evidence for _, evidence in readable], rules.scanner)
+        matched = matcher.match([evidence for _, evidence in readable])
         for (each, _), evidence in zip(readable, matched, strict=True):
             marked = rules.sightings.mark(evidence, at)
             self._note(each, evaluate(rules.policies, marked, at, later=True), marked, inputs)

@@ -7,13 +7,13 @@ what the databases know of its packages. Those are matched for many images at on
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from pydantic import TypeAdapter, ValidationError
 
 from compliance.bases import recognise
 from compliance.errors import InvalidInput, Unavailable
-from compliance.evidence import Absent, Evidence, VulnerabilityScan
+from compliance.evidence import Absent, Evidence, Vulnerability, VulnerabilityScan
 from compliance.inventory import Inventory, OperatingSystem, Package
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import Manifest
@@ -53,41 +53,78 @@ def seen_again(
     return replace(evidence, lock=claims.lock, provenance=claims.provenance, build=claims.build)
 
 
-def matched_again(found: Sequence[Evidence], scanner: Scanner | Unavailable) -> tuple[Evidence, ...]:
-    """The evidence of several images with what the databases know of their packages now."""
-    crowds: list[_Crowd] = []
-    places = [_place(evidence, crowds) for evidence in found]
-    scans = [_scan(crowd, scanner) for crowd in crowds]
-    return tuple(
-        evidence if place is None else replace(evidence, vulnerabilities=_share(evidence, scans[place]))
-        for evidence, place in zip(found, places, strict=True)
-    )
+_Facts = tuple[OperatingSystem | None, str, str, str, str, str | None, str | None, str | None]
+_Crowd = dict[str, tuple[_Facts, Package]]
+"""Packages on one operating system, by purl."""
 
 
-_Facts = tuple[str, str, str, str | None, str | None, str | None]
+class Matcher:
+    """What the databases know of packages, asked once of each, however many images have it. For one thread."""
 
+    def __init__(self, scanner: Scanner | Unavailable) -> None:
+        self._scanner = scanner
+        self._known: dict[_Facts, tuple[Vulnerability, ...]] = {}
 
-@dataclass(slots=True)
-class _Crowd:
-    """The packages of several images on one operating system, each once."""
+    def match(self, found: Sequence[Evidence]) -> tuple[Evidence, ...]:
+        """The evidence of several images with the vulnerabilities that their packages have by now."""
+        inventories = [
+            one.inventory for one in found if one.artifact is None and not isinstance(one.inventory, Absent)
+        ]
+        scan: VulnerabilityScan | Absent
+        try:
+            scan = self._learn(inventories)
+        except Unavailable as error:
+            notes = () if isinstance(self._scanner, Unavailable) else self._scanner.notes
+            scan = Absent("; ".join((error.message, *notes)))
+        return tuple(self._with(one, scan) for one in found)
 
-    os: OperatingSystem | None
-    packages: dict[str, Package] = field(default_factory=dict)
+    def _learn(self, inventories: Iterable[Inventory]) -> VulnerabilityScan:
+        """Ask of every package that is new; the scan that is returned has no vulnerabilities."""
+        if isinstance(self._scanner, Unavailable):
+            raise self._scanner
+        scanner = self._scanner
+        crowds: list[_Crowd] = []
+        for inventory in inventories:
+            for package in inventory.packages:
+                facts = _facts(inventory.os, package)
+                if facts not in self._known:
+                    _place(crowds, facts, package)
+        for crowd in crowds:
+            self._ask(scanner, crowd)
+        if not scanner.databases:
+            raise Unavailable("there is no vulnerability database, so nothing can be said about vulnerabilities")
+        return VulnerabilityScan((), tuple(one.description for one in scanner.databases), scanner.notes)
 
-    def takes(self, inventory: Inventory) -> bool:
-        """Whether what is called the same is the same to the databases."""
-        return self.os == inventory.os and all(
-            one.purl not in self.packages or _facts(self.packages[one.purl]) == _facts(one)
-            for one in inventory.packages
+    def _ask(self, scanner: Scanner, crowd: _Crowd) -> None:
+        (os, *_), _ = next(iter(crowd.values()))
+        packages = tuple(replace(one, depends_on=(), chain=()) for _, one in crowd.values())
+        scan = scanner.trivy.match(to_cyclonedx(Inventory(os, packages), name="admitted"), scanner.databases)
+        by_purl: dict[str, list[Vulnerability]] = {}
+        for one in scan.vulnerabilities:
+            by_purl.setdefault(one.purl, []).append(one)
+        self._known.update((facts, tuple(by_purl.get(purl, ()))) for purl, (facts, _) in crowd.items())
+
+    def _with(self, evidence: Evidence, scan: VulnerabilityScan | Absent) -> Evidence:
+        inventory = evidence.inventory
+        if evidence.artifact is not None or isinstance(inventory, Absent):
+            return evidence
+        if isinstance(scan, Absent):
+            return replace(evidence, vulnerabilities=scan)
+        found = {
+            (one.purl, one.id): one
+            for package in inventory.packages
+            for one in self._known[_facts(inventory.os, package)]
+        }
+        return replace(
+            evidence, vulnerabilities=replace(scan, vulnerabilities=tuple(found[key] for key in sorted(found)))
         )
 
-    def add(self, packages: Iterable[Package]) -> None:
-        for one in packages:
-            self.packages.setdefault(one.purl, one)
 
-
-def _facts(package: Package) -> _Facts:
+def _facts(os: OperatingSystem | None, package: Package) -> _Facts:
+    """All that matters to a database."""
     return (
+        os,
+        package.purl,
         package.name,
         package.version,
         package.ecosystem,
@@ -97,37 +134,11 @@ def _facts(package: Package) -> _Facts:
     )
 
 
-def _place(evidence: Evidence, crowds: list[_Crowd]) -> int | None:
-    """Where in `crowds` the packages of an image are; None for what has none."""
-    inventory = evidence.inventory
-    if evidence.artifact is not None or isinstance(inventory, Absent):
-        return None
-    for place, crowd in enumerate(crowds):
-        if crowd.takes(inventory):
-            crowd.add(inventory.packages)
-            return place
-    crowds.append(_Crowd(inventory.os))
-    crowds[-1].add(inventory.packages)
-    return len(crowds) - 1
-
-
-def _scan(crowd: _Crowd, scanner: Scanner | Unavailable) -> VulnerabilityScan | Absent:
-    if isinstance(scanner, Unavailable):
-        return Absent(scanner.message)
-    packages = tuple(replace(one, depends_on=(), chain=()) for one in crowd.packages.values())
-    try:
-        found = scanner.trivy.match(
-            to_cyclonedx(Inventory(crowd.os, packages), name="admitted"), scanner.databases
-        )
-    except Unavailable as error:
-        return Absent("; ".join((error.message, *scanner.notes)))
-    return replace(found, notes=(*found.notes, *scanner.notes))
-
-
-def _share(evidence: Evidence, scan: VulnerabilityScan | Absent) -> VulnerabilityScan | Absent:
-    """What of a scan is about the packages of one image."""
-    inventory = evidence.inventory
-    if isinstance(scan, Absent) or isinstance(inventory, Absent):
-        return scan
-    purls = {package.purl for package in inventory.packages}
-    return replace(scan, vulnerabilities=tuple(one for one in scan.vulnerabilities if one.purl in purls))
+def _place(crowds: list[_Crowd], facts: _Facts, package: Package) -> None:
+    """Into the first crowd on the same operating system where nothing else is called the same."""
+    for crowd in crowds:
+        (os, *_), _ = next(iter(crowd.values()))
+        if os == facts[0] and crowd.get(package.purl, (facts, package))[0] == facts:
+            crowd[package.purl] = (facts, package)
+            return
+    crowds.append({package.purl: (facts, package)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,11 +27,12 @@ from compliance.policy.canonical import canonical_json, digest_of
 from compliance.policy.decision import Verdict
 from compliance.policy.evaluate import evaluate
 from compliance.policy.reports import from_json, one_line, to_json
+from compliance.sbom import to_cyclonedx
 from compliance.scan.sightings import Sightings
 from gate.rejudging import Rejudging
 from gate.rulebook import Rulebook
 from gate.schema import Kind, StoredDecision, StoredManifest
-from gate.second_look import matched_again, stored_evidence
+from gate.second_look import Matcher, stored_evidence
 from gate.standings import AGAIN_AFTER, CLAIMED_FOR, Standing
 from gate.store import Store
 
@@ -382,7 +383,12 @@ def test_many_images_are_matched_at_once_as_each_would_be_alone(site):
     digests = [site.admit(*packages, os=os) for packages, os in wanted]
     found = [stored_evidence(site.store.latest_decision(REPOSITORY, digest)) for digest in digests]
     scanner = site.rulebook.current().scanner
-    together = matched_again(found, scanner)
-    alone = [matched_again([one], scanner)[0] for one in found]
-    assert list(together) == alone
+    together = Matcher(scanner).match(found)
+    alone = tuple(Matcher(scanner).match([one])[0] for one in found)
+    one_matcher = Matcher(scanner)
+    assert together == alone == tuple(one_matcher.match([one])[0] for one in found)
+    assert [one.vulnerabilities for one in together] == [
+        replace(scanner.trivy.match(to_cyclonedx(one.inventory, name="x"), scanner.databases), notes=scanner.notes)
+        for one in found
+    ]
     assert [len(one.vulnerabilities.vulnerabilities) for one in together] == [2, 1, 2, 0]
