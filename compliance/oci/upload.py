@@ -104,10 +104,15 @@ class Upload:
         if mount_from:
             path += "?" + urlencode({"mount": self._digest, "from": mount_from})
             scope += f" repository:{mount_from}:pull"
-        with self._transport.send("POST", path, scope, accept=(201, 202)) as response:
+        # Whoever may not read that repository pushes the blob.
+        accept = (201, 202, 401, 403) if mount_from else (201, 202)
+        with self._transport.send("POST", path, scope, accept=accept) as response:
             self._arrived = 0
-            if response.status_code == httpx.codes.ACCEPTED:
+            status = response.status_code
+            if status == httpx.codes.ACCEPTED:
                 self._location = self._transport.location(response)
+        if status >= httpx.codes.BAD_REQUEST:
+            self._start(None)
 
     def _ask(self) -> None:
         """Ask how far the upload came; where that cannot be told it begins anew."""

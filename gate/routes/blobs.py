@@ -28,13 +28,14 @@ async def read_blob(
 ) -> Response:
     """A blob that an admitted manifest of the repository is made of.
 
-    Those who push also see what they have pushed so far, since clients ask before they upload.
+    Those who push also see what they have pushed so far, since clients ask before they upload; and where nothing
+    is blocked everybody does, as in any registry.
     """
     unknown = Fault(404, Code.BLOB_UNKNOWN, f"no admitted image of {repository} has the blob {digest}")
     published = not user.may(Action.PUSH, repository)
     stored_as = await service.readable.blob(repository, digest, published=published)
     if stored_as is None and published and await service.audits(repository):
-        stored_as = await service.readable.blob(repository, digest, published=True, audited=True)
+        stored_as = await service.readable.blob(repository, digest, published=False)
     if stored_as is None:
         raise unknown
     kept = service.blobs.open(stored_as)

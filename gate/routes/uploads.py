@@ -19,8 +19,9 @@ from compliance.oci.reference import is_repository
 from gate.answers import VERSION
 from gate.blob_size import Bounded, received, says_too_much, too_large
 from gate.errors import Code, Fault, upstream_down
-from gate.identity.permissions import Action, Identity
-from gate.service import UNDER_WAY, Service, ThePusher, TheRepository, TheService, digest_from
+from gate.identity.asking import not_allowed
+from gate.identity.permissions import Action, Identity, Proof
+from gate.service import UNDER_WAY, Service, ThePusher, TheRepository, TheService, digest_from, root_url
 from gate.uploads import Upload, unknown_upload
 from gate.upstream import Answer, location_of, passed_back, passed_on, refusal, with_parameters
 
@@ -43,6 +44,8 @@ async def start_upload(
     source = parameters.get("from")
     if source is not None and not is_repository(source):
         raise Fault(400, Code.NAME_INVALID, f"not a repository name: {source!r}")
+    if "mount" in parameters and source is not None:
+        _require_source(service, request, user, repository, source)
     if "mount" in parameters and digest is not None and await _mount(service, user, repository, source, digest):
         return _created(repository, digest)
     upload, headers = await _begin(service, user.name, repository)
@@ -137,6 +140,17 @@ async def _begin(service: Service, user: str, repository: str) -> tuple[Upload, 
         return _moved(service, upload, answer)
 
 
+def _require_source(service: Service, request: Request, user: Identity, repository: str, source: str) -> None:
+    """Answer 401 to a token that was not made for the source of a mount: one for both can be had, as elsewhere.
+
+    Clients that cannot have it begin an upload instead.
+    """
+    if user.proof is Proof.BEARER and not user.may(Action.PULL, source):
+        challenge = not_allowed(user, Action.PUSH, repository, request, root_url(service, request))
+        message = f"this login does not allow {user.name} to mount from {source}"
+        raise Fault(challenge.status, challenge.code, message, headers=challenge.headers)
+
+
 async def _mount(service: Service, user: Identity, repository: str, source: str | None, digest: Digest) -> bool:
     """Make a blob of another repository one of this too; False when that cannot be done.
 
@@ -166,10 +180,8 @@ async def _readable(service: Service, user: Identity, repository: str, digest: D
     """What the registry calls a blob that the user may read in a repository."""
     if not user.may(Action.PULL, repository):
         return None
-    if user.may(Action.PUSH, repository):
-        return await service.readable.blob(repository, digest, published=False)
-    audited = await service.audits(repository)
-    return await service.readable.blob(repository, digest, published=True, audited=audited)
+    pushed = user.may(Action.PUSH, repository) or await service.audits(repository)
+    return await service.readable.blob(repository, digest, published=not pushed)
 
 
 async def _finish(service: Service, request: Request, upload: Upload, digest: Digest, before: int = 0) -> Response:

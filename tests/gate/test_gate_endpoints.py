@@ -10,11 +10,14 @@ from typing import Final
 import httpx
 import pytest
 
+from compliance.oci.authentication import Challenge
+from compliance.oci.credentials import Credentials
 from compliance.oci.digest import Digest
 from tests.gate.audited import (
     AUDIT_ONLY,
     FIRST,
     PASSWORD,
+    SECOND,
     only_error,
     post_only,
     post_put,
@@ -50,6 +53,38 @@ def image(client) -> ContentSet:
     for digest, data in content.blobs.items():
         assert post_put(client, FIRST, digest, data).status_code == 201
     return content
+
+
+class ByToken(httpx.Auth):
+    """Logs in as registry clients do: by a token for what the challenge asks, kept by repository and by kind."""
+
+    requires_response_body = True
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], str] = {}
+
+    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:
+        kind = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}.get(request.method, "push")
+        key = (request.url.path.partition("/blobs/")[0].partition("/manifests/")[0], kind)
+        if key in self._kept:
+            request.headers["Authorization"] = self._kept[key]
+        answer = yield request
+        if answer.status_code != 401:
+            return
+        challenge = Challenge.parse(answer.headers["WWW-Authenticate"]).parameters
+        asked = {name: challenge[name] for name in ("service", "scope") if name in challenge}
+        token = yield httpx.Request(
+            "GET", challenge["realm"], params=asked, headers={"Authorization": Credentials("ci", PASSWORD).basic}
+        )
+        self._kept[key] = f"Bearer {token.json()['token']}"
+        request.headers["Authorization"] = self._kept[key]
+        yield request
+
+
+@pytest.fixture
+def by_token(audited) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://{audited.host}", auth=ByToken(), timeout=60) as client:
+        yield client
 
 
 def put(client: httpx.Client, raw: bytes, target: str, kind: str = OCI_MANIFEST) -> httpx.Response:
@@ -114,6 +149,25 @@ def test_every_endpoint_asks_a_stranger_who_it_is(audited, method, path):
 def test_support_is_determined_by_get_and_head(client):
     for answer in (client.get("/v2/"), client.head("/v2/")):
         assert answer.status_code == 200
+
+
+def test_with_tokens_that_are_made_for_one_thing_each_a_repository_is_pushed_to_and_read(by_token):
+    data = os.urandom(100)
+    digest = Digest.of(data)
+    for repository in (SECOND, FIRST):
+        path = f"/v2/{repository}/blobs/{digest}"
+        assert by_token.head(path).status_code == 404
+        if repository == SECOND:
+            assert post_put(by_token, SECOND, digest, data).status_code == 201
+        else:
+            mounted = by_token.post(f"/v2/{FIRST}/blobs/uploads/", params={"mount": digest, "from": SECOND})
+            assert mounted.status_code == 201
+        assert by_token.get(path).content == data
+        location = start(by_token, repository).headers["Location"]
+        assert by_token.get(location).status_code == 204
+    for repository in (SECOND, FIRST):
+        assert by_token.delete(f"/v2/{repository}/blobs/{digest}").status_code == 202
+        assert by_token.get(f"/v2/{repository}/blobs/{digest}").status_code == 404
 
 
 def test_an_upload_has_a_session_of_its_own_and_none_after_its_end(client):
