@@ -49,8 +49,8 @@ PY
 step "A signing key, and a gate in front of a registry"
 shown mlbuild key new
 users=$work/users.yaml
-echo "push-secret" | mlgate user add ci --role push --password-stdin --users "$users"
-echo "pull-secret" | mlgate user add cluster --role pull --password-stdin --users "$users"
+echo "push-secret" | mlgate user add ci --role pusher --password-stdin --users "$users"
+echo "pull-secret" | mlgate user add cluster --role puller --password-stdin --users "$users"
 port=$(free_port)
 gate=127.0.0.1:$port
 printf '$ mlgate serve --embedded --listen %s &\n' "$gate"

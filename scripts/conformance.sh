@@ -25,7 +25,7 @@ export OCI_USERNAME=conformance
 OCI_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 export OCI_PASSWORD
 printf '%s\n' "$OCI_PASSWORD" |
-    "$mlgate" user add "$OCI_USERNAME" --role push --password-stdin --users "$work/users.yaml" >/dev/null
+    "$mlgate" user add "$OCI_USERNAME" --role pusher --password-stdin --users "$work/users.yaml" >/dev/null
 
 "$mlgate" serve --listen "${LISTEN:-127.0.0.1:0}" --data "$work/data" --users "$work/users.yaml" \
     --policies "$work/policies" --bases "$work/bases" --trusted-keys "$work/keys" >"$work/log" 2>&1 &
