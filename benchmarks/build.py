@@ -60,7 +60,7 @@ def lock(directory: Path, root: Path) -> None:
         [sys.executable, "-m", "builder", "--quiet", "-C", str(directory), "lock"],
         MLBUILD_CACHE=str(root / "lock-cache"),
     )
-    from builder.lock import read_lock
+    from builder.lock_reader import read_lock
 
     wheels = read_lock(directory / "pylock.toml").wheels
     pins = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}" for wheel in wheels]

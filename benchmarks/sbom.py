@@ -19,7 +19,8 @@ from typing import Final
 from benchmarks.build import REQUIREMENTS, write_project
 from benchmarks.contenders import BASE, run
 from benchmarks.measure import machine, seconds, table
-from builder.lock import inventory_packages, read_lock
+from builder.lock_facts import inventory_packages
+from builder.lock_reader import read_lock
 from builder.settings import read_settings
 from compliance.bases import find_base, read_bases
 from compliance.inventory import Inventory

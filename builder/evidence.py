@@ -13,7 +13,8 @@ from builder.image_config import ImageSettings, runtime_config
 from builder.image_facts import image_layers, privileged_files
 from builder.inside.facts import build_facts
 from builder.layers.tar import LAYOUT_VERSION
-from builder.lock import LockFile, as_evidence, inventory_packages
+from builder.lock_facts import as_evidence, inventory_packages
+from builder.lockfile import LockFile
 from builder.materials import lock_materials
 from builder.settings import Settings
 from builder.spec import Spec

@@ -13,7 +13,7 @@ from builder.image import app_recipe
 from builder.inside import bytecode
 from builder.layers.app import AppInput, find_files
 from builder.layers.plan import MAX_LAYERS
-from builder.lock import LockFile
+from builder.lockfile import LockFile
 from builder.models.layer import model_recipe
 from builder.project_wheels import rules_of
 from builder.spec import Spec

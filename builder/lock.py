@@ -14,17 +14,17 @@ from pathlib import Path
 from builder.accelerators import accelerated, check_base, check_packages, read_indexes
 from builder.cache import Cache
 from builder.dependencies import Dependencies, trace
-from builder.lock_reader import parse_lock, read_lock
+from builder.lock_pins import pins_of
+from builder.lock_reader import parse_lock
 from builder.lock_writer import render
 from builder.lockfile import LOCK_NAME, LockedPlatform, LockedSystem, LockedWheel, LockFile, Pins
 from builder.metadata import read_metadata
-from builder.models.asked import asked
 from builder.models.lock import lock_models
 from builder.one_answer import resolve_for_all
 from builder.progress import Progress
-from builder.requirements import Inputs, read_inputs
+from builder.requirements import read_inputs
 from builder.sdists import Resolution, Resolver, opening
-from builder.spec import SPEC_NAME, Spec
+from builder.spec import Spec
 from builder.system import AskedDebs, lock_system
 from builder.target import Target
 from builder.uv import Question, Uv
@@ -32,22 +32,8 @@ from builder.yanked import read_yanked
 from compliance.bases import BaseDefinition
 from compliance.document import read_document
 from compliance.errors import InvalidInput, Location
-from compliance.evidence import Lock, LockedPackage
-from compliance.inventory import Ecosystem, Origin, Package
-from compliance.oci.digest import Digest
 from compliance.policy.releases import ReleaseLimits
 from compliance.toml_document import parse_toml_document
-
-__all__ = [
-    "LOCK_NAME",
-    "LockFile",
-    "LockedWheel",
-    "as_evidence",
-    "inventory_packages",
-    "is_current",
-    "lock_project",
-    "read_lock",
-]
 
 
 def lock_project(
@@ -81,7 +67,7 @@ def lock_project(
     path = spec_path.parent / LOCK_NAME
     inputs = read_inputs(spec, spec_path)
     bases = (base, *further)
-    targets = [_pins(spec, inputs, one) for one in bases]
+    targets = [pins_of(spec, inputs, one) for one in bases]
     asked_at = read_document(spec_path).where(("accelerator",))
     check_base(spec.accelerator, base, asked_at)
     pinned, before = _pinned(path, progress)
@@ -135,120 +121,6 @@ def lock_project(
         part.write_bytes(raw)
         part.replace(path)
     return lock
-
-
-def is_current(lock: LockFile, spec: Spec, base: BaseDefinition, *further: BaseDefinition) -> tuple[bool, str]:
-    """Whether the lock still answers the spec beside it, and in a few words why not. Nothing is resolved.
-
-    `further` are the same base on the spec's other platforms.
-    """
-    bases = (base, *further)
-    wanted, locked = [Target.of(one).machine for one in bases], [one.pins.target.machine for one in lock.each]
-    if wanted != locked:
-        return False, f"the spec is for {' and '.join(wanted)}, the lock for {' and '.join(locked)}"
-    inputs = read_inputs(spec, lock.path.parent / SPEC_NAME)
-    for one, part in zip(bases, lock.each, strict=True):
-        current, reason = _is_current(part, spec, _pins(spec, inputs, one))
-        if not current:
-            return False, reason
-    return True, "the lock answers the spec"
-
-
-def _is_current(lock: LockFile, spec: Spec, now: Pins) -> tuple[bool, str]:
-    then = lock.pins
-    if now.digest == then.digest:
-        locked = {model.to: model.sha256 for model in lock.models}
-        other = [model.target for model in spec.models if model.sha256 not in {None, locked[model.target]}]
-        if other:
-            return False, f"the spec pins another sha256 for {', '.join(other)}"
-        return True, "the lock answers the spec"
-    if now.base_name != then.base_name:
-        return False, f"the spec names the base {now.base_name}, the lock is for {then.base_name}"
-    if (now.base_digest, now.target) != (then.base_digest, then.target):
-        return False, f"the base {now.base_name} is now {now.base_digest}, the lock is for {then.base_digest}"
-    if now.accelerator != then.accelerator:
-        return False, f"the accelerator is {now.accelerator}, the lock is for {then.accelerator}"
-    for kind, new, old in (
-        ("requirements", now.requirements, then.requirements),
-        ("constraints", now.constraints, then.constraints),
-        ("index options", now.options, then.options),
-        ("locks to follow", now.locks, then.locks),
-        ("Debian packages", now.system, then.system),
-        ("models", now.models, then.models),
-    ):
-        added, gone = sorted(set(new) - set(old)), sorted(set(old) - set(new))
-        if added or gone:
-            changes = [*(f"+ {text}" for text in added), *(f"- {text}" for text in gone)]
-            return False, f"the {kind} have changed: {', '.join(changes)}"
-    return False, "the lock was made for something else"
-
-
-def as_evidence(lock: LockFile) -> Lock:
-    """The lock as policies see it."""
-    packages = (
-        LockedPackage(
-            name=wheel.name,
-            version=wheel.version,
-            sha256=wheel.sha256,
-            url=wheel.url,
-            index=wheel.index,
-            upload_time=wheel.upload_time,
-            yanked=wheel.yanked,
-        )
-        for wheel in lock.wheels
-    )
-    return Lock(lock.digest, tuple(packages))
-
-
-def inventory_packages(lock: LockFile, layer_of: Mapping[str, Digest] | None = None) -> tuple[Package, ...]:
-    """The locked packages as parts of an image, sorted by purl. `layer_of` gives the layer of each, by name."""
-    purls = {wheel.name: wheel.purl for wheel in lock.wheels}
-    packages = (
-        Package(
-            purl=wheel.purl,
-            name=wheel.name,
-            version=wheel.version,
-            ecosystem=Ecosystem.PYPI,
-            origin=Origin.DEPENDENCY,
-            layer=layer_of[wheel.name] if layer_of is not None else None,
-            licence=wheel.licence,
-            sha256=wheel.sha256,
-            url=wheel.url,
-            chain=wheel.chain,
-            depends_on=tuple(sorted(purls[name] for name in wheel.depends_on)),
-        )
-        for wheel in lock.wheels
-    )
-    return tuple(sorted(packages, key=lambda package: package.purl))
-
-
-def _pins(spec: Spec, inputs: Inputs, base: BaseDefinition) -> Pins:
-    _check_python(inputs, base)
-    return Pins(
-        base.name,
-        base.digest,
-        Target.of(base),
-        inputs.requirements,
-        inputs.limits,
-        inputs.options,
-        tuple(sorted(spec.system)),
-        asked(spec.models),
-        inputs.locked,
-        spec.accelerator,
-    )
-
-
-def _check_python(inputs: Inputs, base: BaseDefinition) -> None:
-    """Raise InvalidInput where a file wants another Python than the base has."""
-    minimal = f"python{base.python}-minimal"
-    installed = next((one.version for one in base.packages if one.name == minimal), base.python).partition("-")[0]
-    for wanted, at in inputs.pythons:
-        if not wanted.contains(installed, prereleases=True):
-            raise InvalidInput(
-                f"wants Python {wanted}, and the base {base.name} has {installed}",
-                at=at,
-                remedy="Name another base (`mlbuild base list` shows them), or let this file allow that Python.",
-            )
 
 
 def _locked_wheels(

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn, TypeVar, cast
+from typing import Final, NoReturn, TypeVar, cast
 
 from packaging.pylock import Package as PylockPackage
 from packaging.pylock import PackageSdist, PackageWheel, Pylock, PylockValidationError
 from packaging.utils import InvalidWheelFilename
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from builder.indexes import is_remote, without_credentials
-from builder.lock_builds import BuildTable
+from builder.lock_tables import PackageTable, SystemTable, Table, ToolTable
 from builder.lockfile import FORMAT, LockedBuild, LockedModel, LockedSystem, LockedWheel, LockFile, Pins
-from builder.models.asked import Model, asked
+from builder.models.asked import asked
 from builder.pylock import SHA256, parse_pylock
 from builder.target import Target, marker_of
 from builder.wheels import best_wheel
-from compliance.base_files import LockedDeb, PackageName
 from compliance.document import Document, Key, to_model
 from compliance.errors import InvalidInput
 from compliance.oci.digest import Digest
@@ -28,74 +26,7 @@ from compliance.toml_document import parse_toml_document
 RELOCK: Final = "Run `mlbuild lock`; it writes the file anew and keeps the versions that it can."
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-TableT = TypeVar("TableT", bound=_Table)
-
-
-class _Base(_Table):
-    name: str
-    digest: Digest
-
-
-class _System(_Table):
-    """`[tool.mlbuild.system]`"""
-
-    packages: Annotated[list[PackageName], Field(min_length=1)]
-    resolved: AwareDatetime
-    debs: list[LockedDeb]
-
-
-class _Model(Model):
-    """`[[tool.mlbuild.models]]`"""
-
-    size: int | None = None
-
-
-class _Platform(_Table):
-    """`[[tool.mlbuild.platforms]]`: what another platform than the first has of its own."""
-
-    platform: str
-    base: Digest
-    inputs: Digest
-    system: _System | None = None
-
-
-class _Tool(_Table):
-    """`[tool.mlbuild]`"""
-
-    version: Literal[1]
-    python: str
-    platform: str
-    inputs: Digest
-    accelerator: str | None = None
-    indexes: list[str]
-    requirements: list[str]
-    constraints: list[str] = []
-    options: list[str] = []
-    locks: list[str] = []
-    base: _Base
-    system: _System | None = None
-    models: list[_Model] = []
-    platforms: list[_Platform] = []
-
-    def on(self, other: _Platform) -> _Tool:
-        """The table as it would be for the other platform alone."""
-        base = _Base(name=self.base.name, digest=other.base)
-        changes = {"platform": other.platform, "inputs": other.inputs, "base": base, "system": other.system}
-        return self.model_copy(update=changes)
-
-
-class _PackageTool(_Table):
-    """`[packages.tool.mlbuild]`"""
-
-    licence: str | None = None
-    direct: bool = False
-    chain: list[str] = []
-    yanked: bool | None = None
-    build: BuildTable | None = None
+TableT = TypeVar("TableT", bound=Table)
 
 
 def read_lock(path: Path) -> LockFile:
@@ -134,7 +65,7 @@ class _Reader:
         )
         return replace(first, further=tuple(further))
 
-    def _platform(self, lock: Pylock, digest: Digest, tool: _Tool, pins: Pins) -> LockFile:
+    def _platform(self, lock: Pylock, digest: Digest, tool: ToolTable, pins: Pins) -> LockFile:
         """The lock as one of its platforms sees it."""
         if lock.requires_python is not None and not lock.requires_python.contains(f"{pins.target.python}.0"):
             self._fail(
@@ -172,7 +103,7 @@ class _Reader:
         except InvalidInput as error:
             raise InvalidInput(error.message, remedy=RELOCK) from error
 
-    def _tool(self) -> _Tool:
+    def _tool(self) -> ToolTable:
         tool = self._document.data.get("tool", {}).get("mlbuild")
         if not isinstance(tool, dict):
             self._fail("it has no [tool.mlbuild] table, so it does not say which base it is for")
@@ -183,9 +114,9 @@ class _Reader:
                 "mlbuild",
                 "version",
             )
-        return self._model(_Tool, "tool", "mlbuild")
+        return self._model(ToolTable, "tool", "mlbuild")
 
-    def _pins(self, tool: _Tool) -> Pins:
+    def _pins(self, tool: ToolTable) -> Pins:
         target = Target.parse(tool.python, tool.platform)
         if target is None:
             self._fail(
@@ -212,14 +143,14 @@ class _Reader:
             )
         return pins
 
-    def _system(self, system: _System) -> LockedSystem:
+    def _system(self, system: SystemTable) -> LockedSystem:
         names = [deb.name for deb in system.debs]
         for index, name in enumerate(names):
             if name in names[:index]:
                 self._fail(f"the Debian package {name} stands twice", "tool", "mlbuild", "system", "debs", index)
         return LockedSystem(system.resolved, tuple(sorted(system.debs, key=lambda deb: deb.name)))
 
-    def _models(self, tool: _Tool) -> tuple[LockedModel, ...]:
+    def _models(self, tool: ToolTable) -> tuple[LockedModel, ...]:
         for index, model in enumerate(tool.models):
             if model.sha256 is None:
                 self._fail(f"the model {model.target} has no sha256", "tool", "mlbuild", "models", index)
@@ -235,9 +166,9 @@ class _Reader:
             self._fail(f"{name} is not locked as a wheel but as source code", "packages", index)
         if package.version is None:
             self._fail(f"{name} has no version", "packages", index)
-        tool = _PackageTool()
+        tool = PackageTable()
         if "mlbuild" in (package.tool or {}):
-            tool = self._model(_PackageTool, "packages", index, "tool", "mlbuild")
+            tool = self._model(PackageTable, "packages", index, "tool", "mlbuild")
         wheel = self._artifact(index, package, tool, target)
         build = self._build(index, package, tool, wheel, target)
         if tool.chain and tool.chain[-1] != name:
@@ -261,7 +192,7 @@ class _Reader:
         )
 
     def _artifact(
-        self, index: int, package: PylockPackage, tool: _PackageTool, target: Target
+        self, index: int, package: PylockPackage, tool: PackageTable, target: Target
     ) -> PackageWheel | PackageSdist:
         """The wheel of a package, or the source that its wheel is built from."""
         if package.wheels:
@@ -277,7 +208,7 @@ class _Reader:
         self,
         index: int,
         package: PylockPackage,
-        tool: _PackageTool,
+        tool: PackageTable,
         artifact: PackageWheel | PackageSdist,
         target: Target,
     ) -> LockedBuild | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builder.lock import LockFile
+from builder.lockfile import LockFile
 from compliance.attest.provenance import Material
 from compliance.bases import BaseDefinition
 from compliance.inventory import Origin

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from builder.lock import LockFile, is_current, lock_project, read_lock
+from builder.lock import lock_project
+from builder.lock_pins import is_current
+from builder.lock_reader import read_lock
+from builder.lockfile import LockFile
 from builder.platform_image import BuiltProject, build_image_of, inputs_of, known_of_image, known_of_lock
 from builder.platforms import bases_of, build_platforms, each_platform, host_architecture
 from builder.project import Project, open_project

@@ -15,7 +15,7 @@ from builder.image import BuiltImage, ImageLayer, app_layer, build_image
 from builder.image_config import ImageSettings
 from builder.inside.steps import left_by_steps
 from builder.inside.work import InsideWork
-from builder.lock import LockFile
+from builder.lockfile import LockFile
 from builder.models.layer import model_layers
 from builder.models.reading import read_models
 from builder.moment import source_date

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from builder.lock import LockFile
+from builder.lockfile import LockFile
 from builder.platform_image import BuiltProject, build_image_of
 from builder.project import Project
 from builder.spec import Spec

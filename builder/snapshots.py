@@ -9,8 +9,7 @@ from pathlib import Path
 from builder import pipeline
 from builder.compare import Judged, Snapshot
 from builder.evidence import inventory_of
-from builder.lock import read_lock
-from builder.lock_reader import parse_lock
+from builder.lock_reader import parse_lock, read_lock
 from builder.lockfile import LOCK_NAME, LockFile
 from builder.platform_image import known_by_lock_alone, known_of_image
 from builder.project import Project, open_project

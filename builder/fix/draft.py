@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.lock import LockFile
-from builder.lockfile import LockedWheel
+from builder.lockfile import LockedWheel, LockFile
 from builder.metadata import WheelMetadata, read_metadata
 from builder.pipeline import settle_lock
 from builder.project import Project

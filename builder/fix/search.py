@@ -17,7 +17,7 @@ from builder.fix.plan import Plan, Roots, Writer
 from builder.fix.requirement_texts import Bound
 from builder.fix.result import Blocked, Fix, Moved
 from builder.fix.unused import Uses
-from builder.lock import LockFile
+from builder.lockfile import LockFile
 from builder.metadata import WheelMetadata
 from builder.project import Project
 from builder.uv import NoSolution

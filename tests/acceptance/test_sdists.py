@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.lock import read_lock
+from builder.lock_reader import read_lock
 from compliance.attest.bundle import verify_bundle
 from compliance.attest.keys import TrustedKeys
 from compliance.attest.provenance import read_build

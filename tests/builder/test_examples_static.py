@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import uv
 
-from builder.lock import is_current, read_lock
+from builder.lock_pins import is_current
+from builder.lock_reader import read_lock
 from builder.lockfile import LockFile
 from builder.spec import Spec, read_spec
 from compliance.bases import find_base, read_bases

@@ -12,7 +12,8 @@ import uv
 
 from builder.cache import Cache
 from builder.foreign_locks import read_pylock, read_uv_lock
-from builder.lock import is_current, lock_project
+from builder.lock import lock_project
+from builder.lock_pins import is_current
 from builder.lockfile import LockFile
 from builder.progress import Quiet
 from builder.spec import read_spec

@@ -18,7 +18,8 @@ from builder.image import app_layer
 from builder.layer_plan import ImagePlan, Part, plan_image
 from builder.layers.app import AppInput
 from builder.layers.inputs import Environment, WheelInput
-from builder.lock import LockFile, lock_project
+from builder.lock import lock_project
+from builder.lockfile import LockFile
 from builder.progress import Quiet
 from builder.spec import Spec, read_spec
 from builder.wheel_layers import make_wheel_layers

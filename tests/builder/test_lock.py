@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.pylock import Pylock
 
-from builder.lock import as_evidence, inventory_packages, is_current, read_lock
-from builder.lock_reader import parse_lock
+from builder.lock_facts import as_evidence, inventory_packages
+from builder.lock_pins import is_current
+from builder.lock_reader import parse_lock, read_lock
 from builder.lock_writer import render
 from builder.lockfile import LockedModel, LockedWheel, Pins
 from builder.models.asked import Model

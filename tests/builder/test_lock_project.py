@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from builder.cache import Cache
-from builder.lock import is_current, lock_project, read_lock
+from builder.lock import lock_project
+from builder.lock_pins import is_current
+from builder.lock_reader import read_lock
 from builder.lockfile import LockFile
 from builder.progress import Quiet
 from builder.spec import read_spec

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from builder.cache import Cache
-from builder.lock import as_evidence, lock_project, read_lock
+from builder.lock import lock_project
+from builder.lock_facts import as_evidence
+from builder.lock_reader import read_lock
 from builder.lockfile import LockFile
 from builder.progress import Quiet
 from builder.spec import read_spec
