@@ -13,7 +13,7 @@ from compliance.inventory import Settings
 from compliance.policy.canonical import in_utc
 from compliance.policy.decision import Decision, Effect, Mode, RuleOutcome, Status, Verdict
 from compliance.policy.evaluate import Results, judge, verdict_of
-from compliance.policy.model import PolicySet
+from compliance.policy.model import PolicySet, Waiver
 
 _OWNER_LABELS: Final = (
     "owner",
@@ -28,17 +28,19 @@ class Standing:
     """What judging an image came to: what every rule said, and whether that blocks anything."""
 
     outcomes: tuple[RuleOutcome, ...]
+    verdict: Verdict
     mode: Mode
 
+    @classmethod
+    def of(cls, outcomes: tuple[RuleOutcome, ...], mode: Mode) -> Standing:
+        return cls(outcomes, verdict_of(outcomes), mode)
+
     @property
-    def verdict(self) -> Verdict:
-        return verdict_of(self.outcomes)
+    def lets_in(self) -> bool:
+        return _lets_in(self.verdict, self.mode)
 
     def differs(self, other: Standing) -> bool:
-        return (self.verdict, _lets_in(self.verdict, self.mode)) != (
-            other.verdict,
-            _lets_in(other.verdict, other.mode),
-        )
+        return (self.verdict, self.lets_in) != (other.verdict, other.lets_in)
 
 
 def _lets_in(verdict: Verdict, mode: Mode) -> bool:
@@ -105,6 +107,27 @@ class Replay:
             if rule.id in before
             and (rule.check.name, rule.parameters) == (before[rule.id].check.name, before[rule.id].parameters)
         )
+
+    @cached_property
+    def settled(self) -> frozenset[str]:
+        """Those of them that come to the same too: neither the rule changed nor what may excuse its findings."""
+        if self.old is None or self.old.vex != self.new.vex or _audits(self.old) or _audits(self.new):
+            return frozenset()
+        before = {rule.id: (policy.name, policy.vex, rule) for policy, rule in self.old.rules()}
+        return frozenset(
+            rule.id
+            for policy, rule in self.new.rules()
+            if rule.id in self.unchanged and before[rule.id] == (policy.name, policy.vex, rule)
+            if _waivers_of(self.old, rule.id) == _waivers_of(self.new, rule.id)
+        )
+
+
+def _audits(policies: PolicySet) -> bool:
+    return any(policy.mode is Mode.AUDIT for policy in policies.policies)
+
+
+def _waivers_of(policies: PolicySet, rule: str) -> list[Waiver]:
+    return [waiver for waiver in policies.waivers if waiver.rule == rule]
 
 
 def last_announcement(policies: PolicySet, at: datetime) -> datetime:
@@ -174,12 +197,14 @@ def _differs(replay: Replay, evidence: Evidence, decision: Decision, at: datetim
 def _standings(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> tuple[Standing, Standing]:
     seen, subject = as_fresh(evidence, decision.at, at), evidence.subject
     if replay.old is None:
-        before = Standing(decision.outcomes, decision.mode)
-        return before, Standing(judge(replay.new, seen, at), replay.new.mode(subject))
+        before = Standing.of(decision.outcomes, decision.mode)
+        return before, Standing.of(judge(replay.new, seen, at), replay.new.mode(subject))
     results: Results = {}
-    before = Standing(judge(replay.old, seen, at, results=results), replay.old.mode(subject))
+    before = Standing.of(judge(replay.old, seen, at, results=results), replay.old.mode(subject))
     kept = {rule: result for rule, result in results.items() if rule in replay.unchanged}
-    return before, Standing(judge(replay.new, seen, at, results=kept), replay.new.mode(subject))
+    settled = {outcome.rule: outcome for outcome in before.outcomes if outcome.rule in replay.settled}
+    after = judge(replay.new, seen, at, results=kept, settled=settled)
+    return before, Standing.of(after, replay.new.mode(subject))
 
 
 def as_fresh(evidence: Evidence, then: datetime, at: datetime) -> Evidence:
@@ -220,9 +245,7 @@ def _reasons(before: Standing, after: Standing) -> Iterator[Reason]:
 
     Where only the consequences change, those that stand in the way in both.
     """
-    better = after.verdict is Verdict.ADMITTED or (
-        after.verdict is before.verdict and _lets_in(after.verdict, after.mode)
-    )
+    better = after.verdict is Verdict.ADMITTED or (after.verdict is before.verdict and after.lets_in)
     found, other = (before, after) if better else (after, before)
     same = after.verdict is before.verdict
     blocking_there = set() if same else {outcome.rule for outcome in other.outcomes if _blocks(outcome)}

@@ -15,11 +15,12 @@ from compliance.errors import InvalidInput
 from compliance.evidence import Evidence, Subject
 from compliance.inventory import Settings
 from compliance.oci.digest import Digest
-from compliance.policy.decision import Mode, Verdict
-from compliance.policy.evaluate import evaluate
+from compliance.policy.decision import Effect, Mode, Verdict
+from compliance.policy.evaluate import evaluate, judge, verdict_of
 from compliance.policy.impact import Replay, VerdictChange, change_of, last_announcement, owner_of
 from compliance.policy.loader import load_policies
-from compliance.policy.model import PolicySet, Reach
+from compliance.policy.model import Policy, PolicySet, Reach, Waiver
+from compliance.policy.vex import VexTrust
 from compliance.replay import FEW, Plan, replay_archive
 from tests.compliance.policy.policy_evidence import AT, SUBJECT, evidence, given_evidence
 
@@ -218,6 +219,35 @@ def test_an_archive_with_nothing_in_it_is_said_to_be_so(tmp_path: Path) -> None:
         judged_names(tmp_path)
     with pytest.raises(InvalidInput, match="is not a directory"):
         judged_names(tmp_path / "none")
+
+
+def test_what_is_settled_by_the_old_policies_is_what_the_new_ones_give(tmp_path: Path) -> None:
+    """Nothing is settled that a waiver, a statement, an audit or the rule itself could make different."""
+    old, new = policies(tmp_path / "old", "critical"), policies(tmp_path / "new", "high, critical")
+    assert Replay(new, AT, old).settled == frozenset({"age"})
+    assert Replay(old, AT, old).settled == frozenset({"age", "cves"})
+    waiver = Waiver("waivers/w.yaml", "age", "a@example.com", "r", date(2026, 11, 1), date(2026, 12, 1), key="x")
+    assert Replay(replace(old, waivers=(waiver,)), AT, old).settled == frozenset({"cves"})
+    assert Replay(audited(old), AT, old).settled == frozenset()
+    trusting = tuple(replace(one, vex=VexTrust(("vendor",))) for one in old.policies)
+    assert Replay(replace(old, policies=trusting), AT, old).settled == frozenset()
+    assert Replay(old, AT, None).settled == frozenset()
+
+
+@given(evidence)
+@settings(deadline=None, max_examples=60)
+def test_a_replay_comes_to_what_judging_afresh_comes_to(found: Evidence) -> None:
+    shipped = load_policies(Path(__file__).parents[2] / "policies")
+    changed = replace(shipped, policies=tuple(stricter(one) for one in shipped.policies))
+    before, after = (verdict_of(judge(one, found, AT)) for one in (shipped, changed))
+    told = change_of(Replay(changed, AT, shipped), found, evaluate(shipped, found, AT))
+    assert (told is not None) == (before is not after)
+    assert told is None or (told.before, told.after) == (before, after)
+
+
+def stricter(policy: Policy) -> Policy:
+    """Its rules, all of which deny."""
+    return replace(policy, rules=tuple(replace(rule, effect=Effect.DENY) for rule in policy.rules))
 
 
 def test_several_processes_find_what_one_finds(old: PolicySet, tmp_path: Path) -> None:

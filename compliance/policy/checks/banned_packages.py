@@ -79,9 +79,9 @@ def run(
 
 def _violations(parameters: BannedPackagesParameters, packages: tuple[Package, ...]) -> Iterator[Violation]:
     bans = [(package_pattern(ban.package), ban) for ban in parameters.packages]
-    names = {pattern.name for pattern, _ in bans}
+    names, origins = {pattern.name for pattern, _ in bans}, parameters.origins
     for package in packages:
-        if package.origin not in parameters.origins or folded(package.name) not in names:
+        if folded(package.name) not in names or package.origin not in origins:
             continue
         for pattern, ban in bans:
             if pattern.covers(package.purl) and _is_banned(package, ban):

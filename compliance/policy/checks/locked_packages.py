@@ -51,12 +51,14 @@ def run(
                 remedy="build and push it with mlbuild, which locks first",
             ),
         )
+    origins = parameters.origins
     pinned = {(one.name, one.version): one.sha256 for one in evidence.lock.packages if one.sha256}
     differing = [
         package
         for package in evidence.inventory.packages
-        if package.ecosystem is Ecosystem.PYPI and package.origin in parameters.origins
-        if (sha256 := pinned.get((package.name, package.version))) is None or package.sha256 not in (None, sha256)
+        if package.ecosystem is Ecosystem.PYPI and package.origin in origins
+        if (sha256 := pinned.get((package.name, package.version))) is None
+        or (package.sha256 is not None and package.sha256 != sha256)
     ]
     return tuple(_violations(differing, evidence.lock)) if differing else ()
 

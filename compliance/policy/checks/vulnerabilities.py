@@ -93,11 +93,12 @@ def run(parameters: VulnerabilitiesParameters, evidence: Evidence, at: datetime)
         return ()
     if parameters.known_exploited and any(found.known_exploited is None for found in severe):
         return Absent("no catalogue of exploited vulnerabilities was given (policies/data/kev.json)")
-    packages = _by_purl(evidence.inventory)
+    packages, moment = _by_purl(evidence.inventory), in_utc(at)
+    known = ((found, packages.get(found.purl)) for found in severe)
     violations = [
-        _violation(found, packages.get(found.purl), evidence)
-        for found in severe
-        if _counts(found, packages.get(found.purl), parameters, at)
+        _violation(found, package, evidence)
+        for found, package in known
+        if _counts(found, package, parameters, moment)
     ]
     return tuple(sorted(violations, key=_rank))
 
@@ -125,11 +126,13 @@ def _is_less(score: float | None, least: float | None) -> bool:
 
 
 def _is_within_grace(found: Vulnerability, parameters: VulnerabilitiesParameters, at: datetime) -> bool:
+    days = parameters.grace(found.severity)
+    if days == 0:
+        return False
     begun = found.published
     if parameters.grace_from is GraceFrom.FIRST_SEEN:
         begun = found.first_seen or found.published
-    days = parameters.grace(found.severity)
-    return days > 0 and begun is not None and in_utc(at) - in_utc(begun) < timedelta(days=days)
+    return begun is not None and at - in_utc(begun) < timedelta(days=days)
 
 
 def _violation(found: Vulnerability, package: Package | None, evidence: Evidence) -> Violation:
