@@ -3,7 +3,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: help demo test test-fast crash-test lint format generate bench bench-build bench-memory bench-sbom bench-bytecode bench-pull bench-gate bench-policy clean setup setup-test
+.PHONY: help demo test test-fast crash-test fuzz lint format generate bench bench-build bench-memory bench-sbom bench-bytecode bench-pull bench-gate bench-policy clean setup setup-test
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,11 @@ test-fast: setup-test ## Unit tests only, under a minute
 
 crash-test: setup-test ## Crashes and failures at random, an hour of them at most, and the gate's promises held against each
 	$(BIN)/python -m tests.crash --quiet
+
+fuzz: setup-test ## A minute of coverage-guided fuzzing for each reader of policies, waivers, advisories, VEX and threat data
+	UV_PROJECT_ENVIRONMENT=.venv $(BIN)/uv sync --quiet --frozen --inexact --group fuzz
+	@set -e; for target in policy waiver advisory vex threats; do echo "$$target"; \
+		$(BIN)/python -m tests.fuzz.coverage_guided $$target -max_total_time=60 -verbosity=0 -print_final_stats=1; done
 
 lint: setup-test ## ruff, mypy --strict
 	$(BIN)/ruff check .
