@@ -40,7 +40,7 @@ from gate.pushes import Pushes
 from gate.readable import Readable
 from gate.reconciler import Reconciler
 from gate.rejudging import Rejudging
-from gate.routes import base, blobs, evidence, manifests, probes, token, uploads
+from gate.routes import base, blobs, manifests, probes, token, uploads
 from gate.rulebook import Rulebook
 from gate.scratch import own_name, scratch
 from gate.service import Service
@@ -191,7 +191,6 @@ def make_app(service: Service) -> FastAPI:
         uploads.router,
         blobs.router,
         manifests.router,
-        evidence.router,
         token.router,
         openapi.router,
         *openapi.ROUTERS,

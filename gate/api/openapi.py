@@ -12,11 +12,19 @@ from starlette.responses import JSONResponse, Response
 from gate.api import decisions, images, rules, searches
 from gate.api.models import Problems
 from gate.routes import decisions as reports
-from gate.routes import key
+from gate.routes import evidence, key
 
 router = APIRouter()
 
-ROUTERS: Final = (images.router, searches.router, rules.router, decisions.router, reports.router, key.router)
+ROUTERS: Final = (
+    images.router,
+    searches.router,
+    rules.router,
+    decisions.router,
+    reports.router,
+    evidence.router,
+    key.router,
+)
 
 _ABOUT: Final = """\
 What the gate has judged, what is in it, and by which rules. It reads and changes nothing; images are pushed and

@@ -19,7 +19,13 @@ router = APIRouter()
 MOST: Final = 1000
 
 
-@router.get("/api/evidence")
+@router.get(
+    "/api/evidence",
+    summary="All evidence that verdicts rest on, a line each",
+    tags=["decisions"],
+    response_class=Response,
+    responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
+)
 async def list_evidence(
     reader: TheReader,
     service: TheService,
