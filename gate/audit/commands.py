@@ -124,9 +124,11 @@ def verify_command(keys: Sequence[Path], files: Sequence[Path], data: Path | Non
     problems += report.problems
     click.echo(f"{report.head.sequence} entries; the last has the hash {report.head.hash}")
     if report.covered:
-        click.echo(f"{len(checkpoints)} checkpoints; the last that holds is over entry {report.covered}")
+        click.echo(f"checkpoints: {len(checkpoints)}; the last that holds is over entry {report.covered}")
+    elif checkpoints:
+        click.echo(f"checkpoints: {len(checkpoints)}; none holds")
     else:
-        click.echo("no checkpoint holds, so whether entries were taken off the end cannot be told")
+        click.echo("checkpoints: none, so whether entries were taken off the end cannot be told")
     for problem in problems:
         click.echo(f"CHANGED: {problem}")
     if problems:

@@ -68,7 +68,7 @@ def test_a_log_that_holds_is_said_to(run):
     done = run("verify")
     assert done.exit_code == 0, done.output
     assert "3 entries;" in done.output
-    assert "1 checkpoints; the last that holds is over entry 2" in done.output
+    assert "checkpoints: 1; the last that holds is over entry 2" in done.output
     assert done.output.endswith("nothing was changed\n")
 
 
