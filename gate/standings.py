@@ -100,9 +100,15 @@ class Standings:
 
     def of(self, manifest: StoredManifest) -> Standing | None:
         """How a manifest stands, an index as the worst that it names; None while it complies."""
+        if manifest.kind is Kind.EVIDENCE:
+            return None
         with self._database.reading() as session:
             if manifest.kind is Kind.INDEX:
                 return _worst(session, manifest.repository, [manifest])
+            # By its key, which is cheap: pulls ask this, and nearly everything complies.
+            row = session.get(StoredStanding, (manifest.repository, manifest.digest))
+            if row is None or row.until is None:
+                return None
             return next(iter(_found(session, manifest.repository, [manifest.digest])), None)
 
     def worst(self, repository: str, digests: Iterable[Digest]) -> Standing | None:
