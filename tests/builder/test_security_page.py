@@ -87,7 +87,7 @@ def test_lint_prints_what_the_page_shows(place: Path, change: Callable[[Path], N
 
 def test_policy_tests_print_what_the_page_shows(place: Path) -> None:
     command = "mlbuild policy test policies"
-    assert shown(command) == [printed(place, command)]
+    assert printed(place, command) in shown(command)
 
 
 def test_a_difference_prints_what_the_page_shows(place: Path) -> None:
@@ -100,4 +100,4 @@ def test_a_difference_prints_what_the_page_shows(place: Path) -> None:
             "    why: Somebody must be told.\n    fix: Name the team.\n"
         )
     command = "mlbuild policy diff before/policies policies"
-    assert shown(command) == [printed(place, command)]
+    assert printed(place, command) in shown(command)
