@@ -50,13 +50,11 @@ class BlobRecords:
         digest: Digest,
         *,
         published: bool,
-        audited: bool = False,
         at: datetime | None = None,
     ) -> Digest | None:
         """What the registry calls a blob of this repository. `published`: only one of a readable manifest.
 
-        `audited` is whether manifests count that were let in by audit only. Those whose deadline has passed `at`
-        a time do not.
+        Manifests that were let in by audit only do not count, nor those whose deadline has passed `at` a time.
         """
         query = select(StoredBlob.stored_as).where(
             StoredBlob.repository == repository, StoredBlob.digest == digest
@@ -65,13 +63,13 @@ class BlobRecords:
             part = exists().where(StoredPart.repository == repository, StoredPart.blob == digest)
             if at is not None:
                 part = part.where(~ended(StoredPart.repository, StoredPart.manifest, at))
-            if not audited:
-                part = part.where(
+            query = query.where(
+                part.where(
                     StoredManifest.repository == repository,
                     StoredManifest.digest == StoredPart.manifest,
                     ~StoredManifest.audited,
                 )
-            query = query.where(part)
+            )
         with self._database.reading() as session:
             return session.scalars(query).first()
 

@@ -57,16 +57,12 @@ class Readable:
         found = self._store.manifest(repository, target)
         return None if found is None else (found, self._store.standings.of(found))
 
-    async def blob(
-        self, repository: str, digest: Digest, *, published: bool, audited: bool = False
-    ) -> Digest | None:
+    async def blob(self, repository: str, digest: Digest, *, published: bool) -> Digest | None:
         """What the registry behind the gate calls a blob of this repository."""
         return await self._ask(
             repository,
-            (repository, digest, published, audited),
-            lambda: self._store.blobs.stored_as(
-                repository, digest, published=published, audited=audited, at=self._now()
-            ),
+            (repository, digest, published),
+            lambda: self._store.blobs.stored_as(repository, digest, published=published, at=self._now()),
         )
 
     async def _ask(self, repository: str, key: Hashable, ask: Callable[[], T]) -> T:
