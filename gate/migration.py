@@ -22,7 +22,7 @@ from sqlalchemy import Connection, inspect
 from compliance.errors import Unavailable
 from gate.schema import Table
 
-_SCRIPTS: Final = Path(__file__).parent / "migrations"
+SCRIPTS: Final = Path(__file__).parent / "migrations"
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +47,11 @@ class SchemaState:
     problem: str = ""
 
 
-def state_of(connection: Connection) -> SchemaState:
-    """Read which version is there, and whether all of it is."""
-    scripts = ScriptDirectory(str(_SCRIPTS))
-    wanted = scripts.get_current_head() or ""
-    known = {script.revision for script in scripts.walk_revisions()}
+def state_of(connection: Connection, scripts: Path = SCRIPTS) -> SchemaState:
+    """Read which version is there, and whether all of it is. `scripts` is where the revisions are."""
+    revisions = ScriptDirectory(str(scripts))
+    wanted = revisions.get_current_head() or ""
+    known = {revision.revision for revision in revisions.walk_revisions()}
     versions = MigrationContext.configure(connection).get_current_heads()
     found = set(inspect(connection).get_table_names())
     if not versions:
@@ -74,28 +74,28 @@ def state_of(connection: Connection) -> SchemaState:
     return SchemaState(Condition.CURRENT, version, wanted)
 
 
-def prepare(connection: Connection, *, by_itself: bool, name: str) -> None:
+def prepare(connection: Connection, *, by_itself: bool, name: str, scripts: Path = SCRIPTS) -> None:
     """Make sure, before a gate starts, that the tables are those it wants.
 
     An empty database gets them. One with older tables is upgraded `by_itself`, or refused: where several gates
     share it, a person says when. Raises Unavailable for that, and for a database that is newer or not whole.
     """
-    state = state_of(connection)
+    state = state_of(connection, scripts)
     if state.condition is Condition.BEHIND and not by_itself:
         raise Unavailable(
             f"the tables of {name} are of version {state.version}, and this gate wants {state.wanted}",
             remedy="Stop the gates that use it, make a backup, and run: mlgate database upgrade",
         )
     if state.condition is not Condition.CURRENT:
-        upgrade(connection, name)
+        upgrade(connection, name, scripts)
 
 
-def upgrade(connection: Connection, name: str) -> SchemaState:
+def upgrade(connection: Connection, name: str, scripts: Path = SCRIPTS) -> SchemaState:
     """Bring the tables to the wanted version within the caller's transaction; returns what was there before.
 
     Raises Unavailable for a database that is newer than this program, or not whole.
     """
-    state = state_of(connection)
+    state = state_of(connection, scripts)
     if state.condition is Condition.NEWER:
         raise Unavailable(
             f"the database {name} is newer than this gate: {state.problem}, and this gate knows {state.wanted}",
@@ -108,7 +108,7 @@ def upgrade(connection: Connection, name: str) -> SchemaState:
         )
     if state.condition is not Condition.CURRENT:
         config = Config()
-        config.set_main_option("script_location", "gate:migrations")
+        config.set_main_option("script_location", str(scripts).replace("%", "%%"))  # % is the format's own
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         log.info(

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from contextlib import closing
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from compliance.errors import Unavailable
 from gate.cli import main
 from gate.database import Database
-from gate.migration import Condition
+from gate.migration import SCRIPTS, Condition, prepare, state_of, upgrade
 from gate.migrations.difference import difference
 
 HOW_TO_MEND = """
@@ -70,6 +71,55 @@ def test_a_database_that_is_not_as_wanted_is_left_alone_and_not_used(place, chan
         assert database.schema().condition is condition
         with pytest.raises(Unavailable):
             database.upgrade()
+
+
+SECOND = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.create_table("later", sa.Column("x", sa.Integer(), primary_key=True))
+    {then}
+"""
+
+
+def scripts_with_a_second_revision(directory, then: str = ""):
+    scripts = directory / "100% other" / "migrations"
+    shutil.copytree(SCRIPTS, scripts)
+    (scripts / "versions" / "second.py").write_text(SECOND.format(then=then))
+    return scripts
+
+
+def test_older_tables_are_upgraded_where_one_gate_is_alone_and_else_when_asked_to(place, tmp_path):
+    scripts = scripts_with_a_second_revision(tmp_path)
+    with closing(Database(place)) as database, database.writing() as session:
+        connection = session.connection()
+        assert state_of(connection, scripts).condition is Condition.BEHIND
+        with pytest.raises(Unavailable, match=r"are of version 0001, and this gate wants 0002") as refused:
+            prepare(connection, by_itself=False, name="the database", scripts=scripts)
+        assert "mlgate database upgrade" in (refused.value.remedy or "")
+        prepare(connection, by_itself=True, name="the database", scripts=scripts)
+        assert state_of(connection, scripts).condition is Condition.CURRENT
+        assert state_of(connection).condition is Condition.NEWER
+
+
+def test_a_revision_that_fails_halfway_leaves_the_tables_as_they_were(place, tmp_path):
+    scripts = scripts_with_a_second_revision(tmp_path, 'raise KeyError("halfway")')
+
+    def run(database: Database) -> None:
+        with database.writing() as session:
+            upgrade(session.connection(), "the database", scripts)
+
+    with closing(Database(place)) as database:
+        with pytest.raises(KeyError):
+            run(database)
+        with database.reading() as session:
+            assert not inspect(session.connection()).has_table("later")
+        assert database.schema().condition is Condition.CURRENT
 
 
 def test_an_upgrade_that_fails_leaves_nothing_behind(tmp_path):
