@@ -18,9 +18,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
-from pydantic.alias_generators import to_camel
-
+from compliance.attest.predicate import (
+    BUILD_TYPE,
+    BuilderId,
+    Definition,
+    External,
+    Internal,
+    Predicate,
+    Run,
+    Sdist,
+    Spec,
+    Step,
+    Times,
+)
 from compliance.attest.statement import ResourceDescriptor, Statement, Subject
 from compliance.errors import InvalidInput
 from compliance.evidence import Absent, Build, BuildStep, BuiltSdist, Lock, LockedPackage, Provenance
@@ -28,7 +38,6 @@ from compliance.oci.digest import Digest
 from compliance.strict_json import validated
 
 PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"
-BUILD_TYPE: Final = "urn:mlbuild:build:v1"
 BASE: Final = "base"
 LOCK: Final = "pylock.toml"
 VERSION: Final = "version"
@@ -61,71 +70,6 @@ class SpecFile:
     content: str
 
 
-class _Wire(BaseModel):
-    """A part of the predicate. The specification lets parsers ignore members they do not know."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
-
-
-class _Spec(_Wire):
-    name: StrictStr
-    content: StrictStr
-
-
-class _External(_Wire):
-    model_config = ConfigDict(extra="forbid")  # the specification: verifiers reject unexpected parameters
-
-    spec: _Spec
-
-
-class _Step(_Wire):
-    command: StrictStr
-    network: StrictBool = False
-    user: StrictStr | None = None
-    layer: Digest | None = None
-
-
-class _Sdist(_Wire):
-    name: StrictStr
-    version: StrictStr
-    sha256: StrictStr | None = None
-    network: StrictBool = False
-    wheel: StrictStr | None = None
-
-
-class _Internal(_Wire):
-    layout_version: StrictInt
-    steps: tuple[_Step, ...] | None = None
-    sdists: tuple[_Sdist, ...] | None = None
-    bytecode: StrictBool | None = None
-
-
-class _Definition(_Wire):
-    build_type: Literal["urn:mlbuild:build:v1"] = BUILD_TYPE
-    external_parameters: _External
-    internal_parameters: _Internal
-    resolved_dependencies: tuple[ResourceDescriptor, ...]
-
-
-class _Builder(_Wire):
-    id: StrictStr = Field(min_length=1)
-
-
-class _Times(_Wire):
-    started_on: AwareDatetime | None = None
-    finished_on: AwareDatetime | None = None
-
-
-class _Run(_Wire):
-    builder: _Builder
-    metadata: _Times | None = None
-
-
-class _Predicate(_Wire):
-    build_definition: _Definition
-    run_details: _Run
-
-
 def slsa_statement(
     subjects: tuple[Subject, ...],
     *,
@@ -156,18 +100,18 @@ def slsa_statement(
         *(_wheel(package, {BUILD_OF: sdist.name}) for sdist in build.sdists for package in sdist.requires),
         *(_material(each) for each in materials),
     ]
-    times = _Times(started_on=started, finished_on=finished) if started or finished else None
-    predicate = _Predicate(
-        build_definition=_Definition(
-            external_parameters=_External(spec=_Spec(name=spec.name, content=spec.content)),
-            internal_parameters=_Internal(
+    times = Times(started_on=started, finished_on=finished) if started or finished else None
+    predicate = Predicate(
+        build_definition=Definition(
+            external_parameters=External(spec=Spec(name=spec.name, content=spec.content)),
+            internal_parameters=Internal(
                 layout_version=layout_version,
                 steps=tuple(
-                    _Step(command=one.command, network=one.network, user=one.user, layer=one.layer)
+                    Step(command=one.command, network=one.network, user=one.user, layer=one.layer)
                     for one in build.steps
                 ),
                 sdists=tuple(
-                    _Sdist(
+                    Sdist(
                         name=one.name,
                         version=one.version,
                         sha256=one.sha256,
@@ -180,7 +124,7 @@ def slsa_statement(
             ),
             resolved_dependencies=tuple(dependencies),
         ),
-        run_details=_Run(builder=_Builder(id=builder), metadata=times),
+        run_details=Run(builder=BuilderId(id=builder), metadata=times),
     )
     return Statement(
         subjects=subjects,
@@ -274,10 +218,10 @@ def read_build(statement: Statement) -> Build | Absent:
     )
 
 
-def _predicate(statement: Statement) -> _Predicate:
+def _predicate(statement: Statement) -> Predicate:
     if statement.predicate_type != PREDICATE_TYPE:
         raise InvalidInput(f"the statement is not SLSA provenance v1 but {statement.predicate_type!r}")
-    return validated(statement.predicate, _Predicate, f"provenance of build type {BUILD_TYPE}")
+    return validated(statement.predicate, Predicate, f"provenance of build type {BUILD_TYPE}")
 
 
 def _is_input(descriptor: ResourceDescriptor) -> bool:
