@@ -86,11 +86,15 @@ def installers(root: Path) -> tuple[Path, Path]:
 
 @dataclass
 class Measured:
-    """What one contender took, by scenario: seconds in all, seconds of writing the layout, bytes to push."""
+    """What one contender took, by scenario: seconds in all, seconds of writing the layout, bytes to push.
+
+    `changed_layer` is how many of the bytes to push are the largest layer among them.
+    """
 
     times: dict[str, float] = field(default_factory=dict)
     writing: dict[str, float] = field(default_factory=dict)
     to_push: int = 0
+    changed_layer: int = 0
 
 
 def blobs(layout: Path) -> dict[str, int]:
@@ -125,7 +129,8 @@ def scenarios(contender: Contender, root: Path) -> Measured:
         shutil.copy(root / "changed" / name, project / name)
     take("one dependency changed")
     after = blobs(contender.layout)
-    measured.to_push = sum(size for digest, size in after.items() if digest not in before)
+    new = [size for digest, size in after.items() if digest not in before]
+    measured.to_push, measured.changed_layer = sum(new), max(new)
     return measured
 
 
@@ -169,9 +174,11 @@ def report(measured: Mapping[str, Sequence[Measured]], rounds: int) -> None:
             if any(one.writing[scenario] for one in each)
         ]
         print(f"{scenario:<24}{'  '.join(shares)}")
-    print("\nbytes of blobs that are new after one dependency changed")
+    print("\nbytes of blobs that are new after one dependency changed, and of the one layer that changed")
     for name, each in measured.items():
-        print(f"{name:<24}{each[-1].to_push / 1e6:,.2f} MB")
+        last = each[-1]
+        more = last.to_push / last.changed_layer - 1
+        print(f"{name:<24}{last.to_push / 1e6:,.2f} MB  {last.changed_layer / 1e6:,.2f} MB  (+{more:.1%})")
 
 
 def write_base(root: Path) -> Path:
