@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from compliance.evidence import Absent, Evidence, Subject
 from compliance.inventory import Ecosystem, Inventory, OperatingSystem, Origin, Package, Settings
@@ -214,11 +216,19 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(tmp_path / "site", store)
 
 
+@pytest.fixture
+def shared(tmp_path: Path, place: Path | URL) -> Iterator[Site]:
+    """As `site`, on each kind of database."""
+    with closing(Store(place)) as store:
+        yield Site(tmp_path / "site", store)
+
+
 def add_advisory(site: Site, name: str = "CVE-2026-0001", package: str = "starlette") -> None:
     site.write(f"policies/advisories/{name}.json", advisory(name, package))
 
 
-def test_an_advisory_warns_the_deadline_denies_and_a_waiver_admits_again(site):
+def test_an_advisory_warns_the_deadline_denies_and_a_waiver_admits_again(shared):
+    site = shared
     digest = site.admit("starlette==0.38.6")
     blob = Digest.of(repr(("starlette==0.38.6",)).encode())
     assert site.sweep() == 1
@@ -289,7 +299,8 @@ def test_with_no_days_it_ends_at_once_and_fewer_days_count_for_what_is_warned(si
     assert site.standing(other).has_ended(site.clock())
 
 
-def test_an_index_stands_as_the_worst_that_it_names(site):
+def test_an_index_stands_as_the_worst_that_it_names(shared):
+    site = shared
     good, bad = site.admit("flask==1.0"), site.admit("starlette==0.38.6")
 
     def index(*digests: Digest) -> Digest:
@@ -308,9 +319,10 @@ def test_an_index_stands_as_the_worst_that_it_names(site):
     assert site.standing(inner) == site.standing(bad) == site.standing(Digest.of(raw)) is not None
 
 
-def test_a_gate_that_was_killed_leaves_its_claim_to_others_for_a_while_only(site, tmp_path):
+def test_a_gate_that_was_killed_leaves_its_claim_to_others_for_a_while_only(shared, place):
+    site = shared
     site.admit("starlette==0.38.6")
-    with closing(Store(tmp_path / "gate.db")) as other:
+    with closing(Store(place)) as other:
         (due,) = other.standings.claim(Digest.of(b"rules"), site.clock(), 10)
         assert site.sweep() == 0
         site.clock.now = AT + CLAIMED_FOR
@@ -340,7 +352,8 @@ def test_what_cannot_be_decided_changes_nothing(site, tmp_path):
     assert site.standing(digest) == before
 
 
-def test_what_is_admitted_once_more_can_be_pulled_before_it_is_judged_again(site):
+def test_what_is_admitted_once_more_can_be_pulled_before_it_is_judged_again(shared):
+    site = shared
     digest = site.admit("starlette==0.38.6")
     blob = Digest.of(repr(("starlette==0.38.6",)).encode())
     add_advisory(site, "MAL-2026-1")
@@ -392,3 +405,15 @@ def test_many_images_are_matched_at_once_as_each_would_be_alone(site):
         for one in found
     ]
     assert [len(one.vulnerabilities.vulnerabilities) for one in together] == [2, 1, 2, 0]
+
+
+def test_two_gates_share_the_work_and_record_each_change_once(shared, place):
+    digests = [shared.admit(f"starlette==0.{number}") for number in range(12)]
+    add_advisory(shared)
+    with closing(Store(place)) as store:
+        one, other = shared.rejudging(), shared.rejudging(store)
+        with ThreadPoolExecutor(2) as pool:
+            judged = [each.result() for each in (pool.submit(one.sweep), pool.submit(other.sweep))]
+    assert sum(judged) == len(digests)
+    assert len(shared.changes) == len(digests)
+    assert all(shared.standing(digest) is not None for digest in digests)
