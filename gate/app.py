@@ -32,6 +32,7 @@ from gate.identity.authentication import Authentication
 from gate.identity.limits import Limits
 from gate.identity.oidc import Oidc
 from gate.identity.passwords import Passwords
+from gate.identity.sessions import Sessions
 from gate.identity.tokens import Tokens
 from gate.judges import Judges
 from gate.own_key import own_signer
@@ -130,7 +131,12 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
             access,
             Tokens(store.secret("tokens"), settings.token_seconds, now),
             store.robots,
-            Oidc(access, stack.enter_context(httpx.Client(headers={"User-Agent": "mlgate"})), now),
+            Oidc(
+                access,
+                stack.enter_context(httpx.Client(headers={"User-Agent": "mlgate"})),
+                Sessions(store.secret("tokens"), now),
+                now,
+            ),
             Limits(settings.request_rate),
             store.audit,
         )

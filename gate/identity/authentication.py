@@ -102,6 +102,14 @@ class Authentication:
             self._refused(login.name, address, error.message)
             raise
 
+    def log_in_again(self, session: str, address: str) -> Identity:
+        """Who a session is for. Raises NotProven."""
+        try:
+            return self._oidc.log_in_again(session)
+        except NotProven as error:
+            self._refused(LOGIN, address, error.message)
+            raise
+
     def _proven(self, login: Login, address: str) -> Identity:
         if login.name == LOGIN:
             return self._oidc.log_in(login.secret)

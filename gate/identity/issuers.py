@@ -145,10 +145,15 @@ class Issuer(BaseModel):
         parts = urlsplit(self.issuer)
         if parts.hostname == "token.actions.githubusercontent.com" or parts.path.endswith("/_services/token"):
             return Provider.GITHUB
-        used = {claim for grant in self.grants for claim in (*grant.when, *grant.in_templates)}
+        used = self.asked_for
         if parts.hostname == "gitlab.com" or used & {"project_path", "namespace_path", *_IDS[Provider.GITLAB]}:
             return Provider.GITLAB
         return Provider.GITHUB if any(claim.startswith("repository") for claim in used) else Provider.OTHER
+
+    @property
+    def asked_for(self) -> frozenset[str]:
+        """The claims that grants go by."""
+        return frozenset(claim for grant in self.grants for claim in (*grant.when, *grant.in_templates))
 
     def permissions(self, claims: Mapping[str, Any]) -> tuple[Permission, ...]:
         """What a verified token may do."""

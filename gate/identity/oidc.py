@@ -20,6 +20,7 @@ from gate.identity.issuer_keys import IssuerKeys
 from gate.identity.issuers import Issuer
 from gate.identity.permissions import Identity
 from gate.identity.proof import NotProven, Why
+from gate.identity.sessions import Session, Sessions
 from gate.identity.watched import Watched
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -38,7 +39,10 @@ log = logging.getLogger(__name__)
 class Oidc:
     """Verifies tokens of the issuers in the access file. `now` tells the time. For several threads."""
 
-    def __init__(self, access: Watched[AccessFile], http: httpx.Client, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, access: Watched[AccessFile], http: httpx.Client, sessions: Sessions, now: Callable[[], datetime]
+    ) -> None:
+        self._sessions = sessions
         self._access = access
         self._http = http
         self._now = now
@@ -47,16 +51,25 @@ class Oidc:
     def log_in(self, token: bytes) -> Identity:
         """Who a token is for. Raises NotProven, and Unavailable when the issuer's keys cannot be known."""
         header, said = _unverified(token)
-        issuer = next((one for one in self._access().oidc if one.issuer == said.get("iss")), None)
+        issuer = self._issuer(said.get("iss"))
         if issuer is None:
             raise NotProven(Why.WRONG, "the token is of an issuer that is not trusted here")
         claims = self._verified(issuer, token, header)
         self._require_current(issuer, claims)
-        permissions = issuer.permissions(claims)
-        name = _name(issuer.name, claims["sub"])
-        if not permissions:
-            raise NotProven(Why.WRONG, f"the token of {name} is good, but nothing is granted for its claims")
-        return Identity(name, permissions)
+        kept = {claim: claims[claim] for claim in issuer.asked_for & claims.keys()}
+        session = self._sessions.issue(Session(issuer.issuer, claims["sub"], kept))
+        return _granted(issuer, claims["sub"], claims, session)
+
+    def log_in_again(self, token: str) -> Identity:
+        """Who a session is for, with what the access file gives now. Raises NotProven."""
+        session = self._sessions.read(token)
+        issuer = None if session is None else self._issuer(session.issuer)
+        if session is None or issuer is None:
+            raise NotProven(Why.WRONG, "the session is over; log in again")
+        return _granted(issuer, session.subject, session.claims, token)
+
+    def _issuer(self, address: object) -> Issuer | None:
+        return next((one for one in self._access().oidc if one.issuer == address), None)
 
     def _verified(self, issuer: Issuer, token: bytes, header: Mapping[str, Any]) -> dict[str, Any]:
         algorithm, key_id = header.get("alg"), header.get("kid")
@@ -87,6 +100,14 @@ class Oidc:
             rules.validate(claims)
         except JoseError as error:
             raise NotProven(Why.WRONG, f"the token of {issuer.name} is not good now: {error}") from error
+
+
+def _granted(issuer: Issuer, subject: str, claims: Mapping[str, Any], session: str) -> Identity:
+    permissions = issuer.permissions(claims)
+    name = _name(issuer.name, subject)
+    if not permissions:
+        raise NotProven(Why.WRONG, f"the token of {name} is good, but nothing is granted for its claims")
+    return Identity(name, permissions, session=session)
 
 
 def looks_like_token(secret: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Final, Self
 
@@ -90,11 +90,15 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is asking. `name` is what decisions and logs say."""
+    """Who is asking. `name` is what decisions and logs say.
+
+    `session` logs in again for a while, where what somebody logged in with ends within minutes.
+    """
 
     name: str
     permissions: tuple[Permission, ...]
     proof: Proof = Proof.LOGIN
+    session: str | None = field(default=None, repr=False)
 
     def may(self, action: Action, repository: str) -> bool:
         return any(permission.allows(action, repository) for permission in self.permissions)

@@ -120,7 +120,7 @@ class Tokens:
     def _verified(self, token: str) -> tuple[Identity, _Claims] | None:
         try:
             claims = _Claims.model_validate(jwt.decode(token, self._key, algorithms=[ALGORITHM]).claims)
-        except (JoseError, ValidationError, ValueError):
+        except (JoseError, ValidationError, ValueError, RecursionError):
             return None
         # Names are compared as patterns, so what could be more than a name is none.
         permissions = tuple(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC
 from typing import Final
 from urllib.parse import parse_qs
@@ -13,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from compliance.oci.reference import is_repository
 from gate.errors import Code, Fault
 from gate.identity.asking import BASIC, address_of, identify, in_login_threads
-from gate.identity.authentication import Login
+from gate.identity.authentication import Authentication, Login
 from gate.identity.permissions import Action, Identity, Proof
 from gate.identity.proof import NotProven
 from gate.identity.tokens import Access
@@ -35,39 +36,47 @@ async def by_login(request: Request, service: TheService) -> Response:
     if identity.proof is Proof.NOTHING and not identity.permissions:
         raise _unknown("a user name and password are needed")
     scopes = [scope for entry in request.query_params.getlist("scope") for scope in entry.split()]
-    return await _answer(service, identity, scopes)
+    offline = request.query_params.get("offline_token") == "true"
+    return await _answer(service, identity, scopes, offline=offline)
 
 
 @router.post("/token")
 async def by_form(request: Request, service: TheService) -> Response:
-    """The same for clients that send their login as an OAuth2 form (RFC 6749, 4.3)."""
+    """The same for clients that send their login, or the session they got by it, as an OAuth2 form (RFC 6749)."""
     address = address_of(request)
     service.authentication.limits.request(address)
     form = await _form(request)
-    if form.get("grant_type") != "password":
-        raise Fault(400, Code.UNSUPPORTED, "grant_type: only password is supported")
-    login = Login(form.get("username", ""), form.get("password", "").encode())
     try:
-        identity = await in_login_threads(service.authentication, service.authentication.log_in, login, address)
+        identity = await in_login_threads(service.authentication, _by_grant, service.authentication, form, address)
     except NotProven as error:
         raise _unknown(error.message) from error
-    return await _answer(service, identity, form.get("scope", "").split())
+    offline = form.get("access_type") == "offline" or form["grant_type"] == "refresh_token"
+    return await _answer(service, identity, form.get("scope", "").split(), offline=offline)
 
 
-async def _answer(service: Service, identity: Identity, scopes: list[str]) -> Response:
+def _by_grant(authentication: Authentication, form: Mapping[str, str], address: str) -> Identity:
+    kind = form.get("grant_type")
+    if kind == "password":
+        return authentication.log_in(Login(form.get("username", ""), form.get("password", "").encode()), address)
+    if kind == "refresh_token":
+        return authentication.log_in_again(form.get("refresh_token", ""), address)
+    raise Fault(400, Code.UNSUPPORTED, "grant_type: password or refresh_token")
+
+
+async def _answer(service: Service, identity: Identity, scopes: list[str], *, offline: bool) -> Response:
     asked_by(identity.name)
     access = await _allowed(service, identity, scopes)
     issued = service.authentication.tokens.issue(identity.name, access)
-    return JSONResponse(
-        {
-            "token": issued.token,
-            "access_token": issued.token,
-            "expires_in": issued.seconds,
-            "issued_at": issued.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "scope": " ".join(f"repository:{one.repository}:{','.join(sorted(one.actions))}" for one in access),
-        },
-        headers={"Cache-Control": "no-store"},
-    )
+    answer = {
+        "token": issued.token,
+        "access_token": issued.token,
+        "expires_in": issued.seconds,
+        "issued_at": issued.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "scope": " ".join(f"repository:{one.repository}:{','.join(sorted(one.actions))}" for one in access),
+    }
+    if offline and identity.session is not None:
+        answer["refresh_token"] = identity.session
+    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
 
 async def _allowed(service: Service, identity: Identity, scopes: list[str]) -> list[Access]:

@@ -132,7 +132,11 @@ def test_a_login_can_be_a_form(place):
     assert (said["expires_in"], said["scope"]) == (300, f"repository:{HERE}:pull")
     assert ask(place, "GET", "/v2/", headers=bearer(said["access_token"])).status_code == 200
     assert ask(place, "POST", "/token", data={**form, "password": "wrong"}).status_code == 401
-    assert ask(place, "POST", "/token", data={**form, "grant_type": "refresh_token"}).status_code == 400
+    assert ask(place, "POST", "/token", data={**form, "grant_type": "client_credentials"}).status_code == 400
+    assert (
+        ask(place, "POST", "/token", data={"grant_type": "refresh_token", "refresh_token": "x"}).status_code == 401
+    )
+    assert "refresh_token" not in ask(place, "POST", "/token", data={**form, "access_type": "offline"}).json()
     assert ask(place, "POST", "/token", content=b"\xff" * 10).status_code == 400
     assert ask(place, "POST", "/token", content=b"a" * (1 << 17)).status_code == 413
 

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -20,6 +20,8 @@ from gate.identity.issuer_keys import FRESH_SECONDS, PAUSE_SECONDS, STALE_SECOND
 from gate.identity.oidc import LEEWAY_SECONDS, Oidc
 from gate.identity.permissions import Action
 from gate.identity.proof import NotProven
+from gate.identity.sessions import SECONDS, Session, Sessions
+from gate.identity.tokens import Tokens
 from tests.gate.identity.oidc_issuer import AUDIENCE
 
 ACCESS = """\
@@ -40,6 +42,14 @@ WEAK = (  # the modulus of an RSA key of 1,024 bits
 CLAIMS = {"repository_owner_id": "9919", "repository_owner": "octo", "ref": "refs/heads/main"}
 
 
+class Moment:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 10_000.0
@@ -55,10 +65,19 @@ def http():
 
 
 @pytest.fixture
-def oidc(tmp_path, issuer, http):
+def access(tmp_path, issuer):
     path = tmp_path / "access.yaml"
     path.write_text(ACCESS.format(url=issuer.url, audience=AUDIENCE))
-    return Oidc(watch_access(path), http, lambda: datetime.now(UTC))
+    return path
+
+
+@pytest.fixture
+def oidc(access, http):
+    return Oidc(watch_access(access), http, Sessions(b"k" * 32, utc_now), utc_now)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def refused(oidc, token: str | bytes) -> str:
@@ -77,6 +96,34 @@ def test_a_good_token_logs_in_as_its_subject_and_may_do_what_its_claims_are_give
     assert who.name == "github:repo:octo/app:ref:refs/heads/main"
     assert who.may(Action.PUSH, "octo/image")
     assert not who.sees("other/image")
+
+
+def test_a_session_logs_in_again_with_what_the_access_file_gives_by_then(oidc, issuer, access):
+    first = oidc.log_in(issuer.token(CLAIMS).encode())
+    issuer.down = True
+    again = oidc.log_in_again(first.session)
+    assert (again.name, again.permissions, again.session) == (first.name, first.permissions, first.session)
+    assert first.session not in repr(first)
+    access.write_text(access.read_text().replace("9919", "9920"))
+    with pytest.raises(NotProven, match="nothing is granted"):
+        oidc.log_in_again(first.session)
+    access.unlink()
+    with pytest.raises(NotProven, match="the session is over"):
+        oidc.log_in_again(first.session)
+
+
+def test_a_session_ends_and_is_neither_a_token_nor_the_other_way_round():
+    clock = Moment()
+    sessions, tokens = Sessions(b"k" * 32, clock), Tokens(b"k" * 32, 300, clock)
+    session = sessions.issue(Session("https://issuer.example", "robot", {"ref": "main", "list": [1]}))
+    assert sessions.read(session) == Session("https://issuer.example", "robot", {"ref": "main"})
+    assert Sessions(b"x" * 32, clock).read(session) is None
+    assert tokens.read(session) is None
+    assert sessions.read(tokens.issue("ci", []).token) is None
+    for nonsense in ("", "a.b.c", "x" * 20_000):
+        assert sessions.read(nonsense) is None
+    clock.now += timedelta(seconds=SECONDS)
+    assert sessions.read(session) is None
 
 
 def test_elliptic_keys_will_do_too(oidc, issuer):

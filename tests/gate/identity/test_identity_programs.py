@@ -145,6 +145,13 @@ def test_a_pipeline_pushes_with_the_token_of_its_ci(place, make_image, tmp_path,
     refused = httpx.get(f"http://{place.host}/token", auth=("oidc", branch))
     assert refused.status_code == 401
     assert "nothing is granted for its claims" in refused.text
+    session = httpx.get(f"http://{place.host}/token?offline_token=true", auth=("oidc", token)).json()[
+        "refresh_token"
+    ]
+    form = {"grant_type": "refresh_token", "refresh_token": session, "scope": "repository:octo/app:pull"}
+    renewed = httpx.post(f"http://{place.host}/token", data=form).json()
+    assert (renewed["refresh_token"], renewed["scope"]) == (session, "repository:octo/app:pull")
+    assert session not in place.log
     hint = httpx.get(f"http://{place.host}/v2/", auth=("octo", token))
     assert "goes with the user name oidc" in hint.text
     assert token not in place.log
