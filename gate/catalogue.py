@@ -44,20 +44,20 @@ class Availability(StrEnum):
 class Judged:
     """Something that was pushed, and the newest decision about it. What is `absent` has no kind.
 
-    `until` is its deadline, where it has one.
+    `pullable_until` is its deadline, where it has one.
     """
 
     repository: str
     digest: Digest
     kind: Kind | None
     standing: Availability
-    until: datetime | None
+    pullable_until: datetime | None
     decision: str
     verdict: Verdict
     mode: Mode
-    at: datetime
+    decided_at: datetime
     line: str
-    user: str
+    pushed_by: str
     tags: tuple[str, ...] = ()
 
 
@@ -69,7 +69,7 @@ class Taken:
     repository: str
     digest: Digest
     tag: str | None
-    user: str
+    pushed_by: str
     at: datetime
     verdict: Verdict
     mode: Mode

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import Select, exists, select
 
 from compliance.oci.digest import Digest
 from gate.database import Database
 from gate.image_index import ImagePackage, ImageVulnerability, ImageWaived
 from gate.paging import after_key
 from gate.schema import StoredManifest
+
+RowT = TypeVar("RowT", ImagePackage, ImageVulnerability, ImageWaived)
 
 Place = tuple[str, Digest, int]
 """A row of an image, to go on after."""
@@ -41,11 +43,10 @@ class Affected:
 
     repository: str
     digest: Digest
-    name: str
-    id: str
+    vulnerability: str
     purl: str
     severity: str
-    fixed: str
+    fixed: tuple[str, ...]
     number: int
 
 
@@ -79,26 +80,27 @@ class Contents:
     ) -> Sequence[Use]:
         """The packages that fit, in images that may be pulled, by image."""
         table = ImagePackage
-        query = select(
-            table.repository,
-            table.digest,
-            table.purl,
-            table.name,
-            table.version,
-            table.ecosystem,
-            table.origin,
-            table.number,
-        ).where(_pullable(table.repository, table.digest))
-        for column, wanted in ((table.purl, purl), (table.name, name), (table.version, version)):
-            if wanted is not None:
-                query = query.where(column == wanted)
-        if visible is not None:
-            query = query.where(table.repository.in_(visible))
-        if after is not None:
-            query = query.where(after_key((table.repository, table.digest, table.number), after))
-        query = query.order_by(table.repository, table.digest, table.number).limit(limit)
+        query = select(table).where(
+            *(
+                column == wanted
+                for column, wanted in ((table.purl, purl), (table.name, name), (table.version, version))
+                if wanted is not None
+            )
+        )
         with self._database.reading() as session:
-            return [Use(*row) for row in session.execute(query)]
+            return [
+                Use(
+                    row.repository,
+                    row.digest,
+                    row.purl,
+                    row.name,
+                    row.version,
+                    row.ecosystem,
+                    row.origin,
+                    row.number,
+                )
+                for row in session.scalars(_page(query, table, visible, after, limit))
+            ]
 
     def affected(
         self,
@@ -110,36 +112,45 @@ class Contents:
     ) -> Sequence[Affected]:
         """Where a vulnerability is, in images that may be pulled, by image."""
         table = ImageVulnerability
-        query = select(
-            table.repository,
-            table.digest,
-            table.name,
-            table.id,
-            table.purl,
-            table.severity,
-            table.fixed,
-            table.number,
-        ).where(_pullable(table.repository, table.digest), table.name == name)
-        if visible is not None:
-            query = query.where(table.repository.in_(visible))
-        if after is not None:
-            query = query.where(after_key((table.repository, table.digest, table.number), after))
-        query = query.order_by(table.repository, table.digest, table.number).limit(limit)
+        query = select(table).where(table.name == name)
         with self._database.reading() as session:
-            return [Affected(*row) for row in session.execute(query)]
+            return [
+                Affected(
+                    row.repository,
+                    row.digest,
+                    row.id,
+                    row.purl,
+                    row.severity,
+                    tuple(row.fixed.split("\n")) if row.fixed else (),
+                    row.number,
+                )
+                for row in session.scalars(_page(query, table, visible, after, limit))
+            ]
 
     def waived(self, visible: Collection[str] | None, waiver: str, *, limit: int) -> Sequence[Waived]:
         """What a waiver excuses in images that may be pulled, by image."""
         table = ImageWaived
-        query = select(table.repository, table.digest, table.waiver, table.rule, table.key, table.culprit).where(
-            _pullable(table.repository, table.digest), table.waiver == waiver
-        )
-        if visible is not None:
-            query = query.where(table.repository.in_(visible))
-        query = query.order_by(table.repository, table.digest, table.number).limit(limit)
+        query = select(table).where(table.waiver == waiver)
         with self._database.reading() as session:
-            return [Waived(*row) for row in session.execute(query)]
+            return [
+                Waived(row.repository, row.digest, row.waiver, row.rule, row.key, row.culprit)
+                for row in session.scalars(_page(query, table, visible, None, limit))
+            ]
 
 
-def _pullable(repository: Any, digest: Any) -> ColumnElement[bool]:
-    return exists().where(StoredManifest.repository == repository, StoredManifest.digest == digest)
+def _page(
+    query: Select[RowT],
+    table: type[ImagePackage | ImageVulnerability | ImageWaived],
+    visible: Collection[str] | None,
+    after: Place | None,
+    limit: int,
+) -> Select[RowT]:
+    """The rows of published images that may be seen, in order, those after a place."""
+    query = query.where(
+        exists().where(StoredManifest.repository == table.repository, StoredManifest.digest == table.digest)
+    )
+    if visible is not None:
+        query = query.where(table.repository.in_(visible))
+    if after is not None:
+        query = query.where(after_key((table.repository, table.digest, table.number), after))
+    return query.order_by(table.repository, table.digest, table.number).limit(limit)

@@ -57,20 +57,7 @@ async def decision_page(
         before=after_moment(after),
         limit=limit + 1,
     )
-    decisions = tuple(
-        DecisionSummary(
-            id=one.id,
-            repository=one.repository,
-            digest=one.digest,
-            tag=one.tag,
-            pushed_by=one.user,
-            at=one.at,
-            verdict=one.verdict,
-            mode=one.mode,
-            line=one.line,
-        )
-        for one in found[:limit]
-    )
+    decisions = tuple(map(DecisionSummary.model_validate, found[:limit]))
     more = len(found) > limit
     return DecisionPage(
         decisions=decisions,

@@ -23,51 +23,18 @@ from gate.catalogue import Judged
 _TOLD: Final = (Status.DENIED, Status.UNDECIDED, Status.WARNED, Status.WAIVED)
 
 
-def summary(judged: Judged) -> ImageSummary:
-    """An entry of a list."""
-    return ImageSummary(
-        repository=judged.repository,
-        digest=judged.digest,
-        tags=judged.tags,
-        kind=judged.kind,
-        verdict=judged.verdict,
-        mode=judged.mode,
-        standing=judged.standing,
-        pullable_until=judged.until,
-        decided_at=judged.at,
-        decision=judged.decision,
-        pushed_by=judged.user,
-        line=judged.line,
-    )
-
-
 def image(
     judged: Judged, decision: Decision, evidence: Evidence, statements: Sequence[tuple[str, Digest]]
 ) -> Image:
     """Everything about one image."""
     provenance, inventory, layers = evidence.provenance, evidence.inventory, evidence.layers
     return Image(
-        **summary(judged).model_dump(),
+        **ImageSummary.model_validate(judged).model_dump(),
         base=None if isinstance(evidence.base, Absent) else evidence.base.name,
         packages=None if isinstance(inventory, Absent) else len(inventory.packages),
-        layers=()
-        if isinstance(layers, Absent)
-        else tuple(
-            ImageLayer(
-                digest=layer.digest,
-                diff_id=layer.diff_id,
-                size=layer.size,
-                origin=layer.origin,
-                created_by=layer.created_by,
-            )
-            for layer in layers
-        ),
+        layers=() if isinstance(layers, Absent) else tuple(ImageLayer.model_validate(layer) for layer in layers),
         findings=findings(decision),
-        provenance=None
-        if isinstance(provenance, Absent)
-        else ImageProvenance(
-            builder=provenance.builder, key=provenance.key, lock=provenance.lock, base=provenance.base
-        ),
+        provenance=None if isinstance(provenance, Absent) else ImageProvenance.model_validate(provenance),
         statements=tuple(SignedStatement(predicate_type=kind, digest=digest) for kind, digest in statements),
         unknown=_unknown(evidence),
     )

@@ -18,7 +18,7 @@ from compliance.policy.reports import from_json
 from compliance.sbom import to_cyclonedx
 from gate.api import details
 from gate.api.decisions import InRepository, decision_page
-from gate.api.models import DecisionPage, Findings, Image, ImagePage
+from gate.api.models import DecisionPage, Findings, Image, ImagePage, ImageSummary
 from gate.api.paging import After, Limit, after_image, next_page
 from gate.api.view import TheView, View
 from gate.catalogue import Availability, Judged
@@ -51,7 +51,7 @@ async def list_images(
         after=after_image(after),
         limit=limit + 1,
     )
-    images = tuple(details.summary(one) for one in found[:limit])
+    images = tuple(map(ImageSummary.model_validate, found[:limit]))
     more = len(found) > limit
     last = images[-1] if images else None
     return ImagePage(

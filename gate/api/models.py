@@ -31,7 +31,7 @@ Next = Annotated[
 class Answer(BaseModel):
     """The root of all answers: read-only, nothing besides what is documented."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
 
 
 class Problem(Answer):

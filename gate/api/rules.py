@@ -103,10 +103,7 @@ def _waiver(waiver: Waiver, today: date, excused: Sequence[Waived]) -> WaiverInF
         key=waiver.key,
         repositories=waiver.scope.repositories,
         approved_by=tuple(approval.by for approval in waiver.approvals),
-        excuses=tuple(
-            Excused(repository=one.repository, digest=one.digest, key=one.key, culprit=one.culprit)
-            for one in excused
-        ),
+        excuses=tuple(map(Excused.model_validate, excused)),
     )
 
 

@@ -61,18 +61,7 @@ async def find_packages(
     uses = found[:limit]
     last = uses[-1] if len(found) > limit else None
     return PackagePage(
-        uses=tuple(
-            PackageUse(
-                repository=use.repository,
-                digest=use.digest,
-                purl=use.purl,
-                name=use.name,
-                version=use.version,
-                ecosystem=use.ecosystem,
-                origin=use.origin,
-            )
-            for use in uses
-        ),
+        uses=tuple(map(PackageUse.model_validate, uses)),
         next=None if last is None else next_page(request, (last.repository, last.digest, last.number)),
     )
 
@@ -104,16 +93,6 @@ async def find_vulnerability(
     here = found[:limit]
     last = here[-1] if len(found) > limit else None
     return VulnerabilityPage(
-        found=tuple(
-            VulnerabilityUse(
-                repository=one.repository,
-                digest=one.digest,
-                vulnerability=one.id,
-                purl=one.purl,
-                severity=one.severity,
-                fixed=tuple(one.fixed.split("\n")) if one.fixed else (),
-            )
-            for one in here
-        ),
+        found=tuple(map(VulnerabilityUse.model_validate, here)),
         next=None if last is None else next_page(request, (last.repository, last.digest, last.number)),
     )

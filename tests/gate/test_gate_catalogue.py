@@ -151,7 +151,7 @@ def test_a_vulnerability_is_found_by_each_of_its_names(store):
     publish(store, "team/one", ONE, "1")
     for name in ("CVE-2024-1", "GHSA-1"):
         (found,) = store.contents.affected(None, name, limit=9)
-        assert (found.id, found.severity, found.fixed) == ("CVE-2024-1", "high", "1.1\n2.0")
+        assert (found.vulnerability, found.severity, found.fixed) == ("CVE-2024-1", "high", ("1.1", "2.0"))
     assert store.contents.affected((), "GHSA-1", limit=9) == []
 
 
