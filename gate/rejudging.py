@@ -98,7 +98,7 @@ class Rejudging:
             self._ending.wait(seconds)
 
     def _judge(self, due: Sequence[Due], rules: Rules, inputs: Digest, matcher: Matcher) -> None:
-        at = self._now()
+        now = self._now()
         readable: list[tuple[Due, Evidence]] = []
         for each in due:
             try:
@@ -107,6 +107,8 @@ class Rejudging:
                 log.error("%s cannot be judged again: %s", _name(each), error)
         matched = matcher.match([evidence for _, evidence in readable])
         for (each, _), evidence in zip(readable, matched, strict=True):
+            # A clock that was set back takes nothing back that was found by a later one.
+            at = now if each.judged is None else max(now, each.judged)
             marked = rules.sightings.mark(evidence, at)
             self._note(each, evaluate(rules.policies, marked, at, later=True), marked, inputs)
 

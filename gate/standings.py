@@ -60,14 +60,18 @@ class StoredStanding(Table):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """That something no longer complies: until when it may be pulled, and the decision that says why."""
+    """That something no longer complies: until when it may be pulled, and the decision that says why.
+
+    What was found to have ended when it was judged, `at` a time, has ended although a clock is set back.
+    """
 
     until: datetime
     decision: str
     line: str
+    at: datetime
 
     def has_ended(self, now: datetime) -> bool:
-        return self.until <= now
+        return self.until <= max(now, self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,11 @@ class Standings:
             .where(
                 StoredManifest.kind.in_(_JUDGED),
                 ~StoredManifest.audited,
-                or_(StoredStanding.claimed.is_(None), StoredStanding.claimed <= now),
+                or_(
+                    StoredStanding.claimed.is_(None),
+                    StoredStanding.claimed <= now,
+                    StoredStanding.claimed > now + CLAIMED_FOR,  # the clock was set back
+                ),
                 _is_due(rules, now),
             )
             .order_by(StoredManifest.at, StoredManifest.repository, StoredManifest.digest)
@@ -203,7 +211,7 @@ def ended(
     return exists().where(
         StoredStanding.repository == repository,
         StoredStanding.digest == digest,
-        StoredStanding.until <= at,
+        or_(StoredStanding.until <= at, StoredStanding.until <= StoredStanding.at),
         again.repository == repository,
         again.digest == digest,
         again.decision == StoredStanding.admitted,
@@ -254,7 +262,7 @@ def _due(manifest: StoredManifest, decision: StoredDecision, standing: StoredSta
 def _found(session: Session, repository: str, digests: Sequence[Digest]) -> list[Standing]:
     """How these stand that do not comply. What was admitted once more counts as that until it is judged again."""
     query = (
-        select(StoredStanding.until, StoredDecision.id, StoredDecision.line)
+        select(StoredStanding.until, StoredDecision.id, StoredDecision.line, StoredStanding.at)
         .join(StoredDecision, StoredDecision.id == StoredStanding.decision)
         .join(StoredManifest, _same(StoredStanding) & (StoredManifest.decision == StoredStanding.admitted))
         .where(
@@ -263,7 +271,7 @@ def _found(session: Session, repository: str, digests: Sequence[Digest]) -> list
             StoredStanding.until.is_not(None),
         )
     )
-    return [Standing(until, id_, line) for until, id_, line in session.execute(query) if until is not None]
+    return [Standing(until, id_, line, at) for until, id_, line, at in session.execute(query) if until is not None]
 
 
 def _worst(session: Session, repository: str, indexes: Sequence[StoredManifest]) -> Standing | None:

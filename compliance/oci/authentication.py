@@ -73,7 +73,7 @@ class Authenticator:
         Raises Unavailable when the token service does not work.
         """
         challenge = Challenge.parse(www_authenticate)
-        if challenge.scheme == "basic" and self._credentials is not None:
+        if challenge.scheme == "basic" and self._credentials is not None and not self._credentials.session:
             with self._lock:
                 self._basic = self._credentials.basic
             return self._basic
@@ -97,9 +97,8 @@ class Authenticator:
             "scope": challenge.parameters.get("scope", scope),
         }
         query = {name: value for name, value in asked.items() if value}
-        headers = {} if self._credentials is None else {"Authorization": self._credentials.basic}
         try:
-            response = self._http.get(realm, params=query, headers=headers)
+            response = self._ask(realm, query)
         except httpx.HTTPError as error:
             raise Unavailable(f"the token service {realm} does not answer: {error}") from error
         if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
@@ -110,3 +109,12 @@ class Authenticator:
             return _Token.model_validate_json(response.content)
         except ValidationError as error:
             raise Unavailable(f"the token service {realm} answered without a token") from error
+
+    def _ask(self, realm: str, query: dict[str, str]) -> httpx.Response:
+        known = self._credentials
+        if known is None:
+            return self._http.get(realm, params=query)
+        if known.session:  # the OAuth2 form of the token specification
+            grant = {"grant_type": "refresh_token", "refresh_token": known.password, "client_id": "mlbuild"}
+            return self._http.post(realm, data={**query, **grant})
+        return self._http.get(realm, params=query, headers={"Authorization": known.basic})

@@ -43,10 +43,14 @@ class _HelperAnswer(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name and password. The password never shows in a representation."""
+    """A user name and password. The password never shows in a representation.
+
+    Of a `session` the password is what docker calls an identity token, which only a token service takes.
+    """
 
     username: str
     password: str = field(repr=False)
+    session: bool = False
 
     @property
     def basic(self) -> str:
@@ -112,7 +116,7 @@ def _host(key: str) -> str:
 
 def _from_entry(entry: _Auth, registry: str, path: Path) -> Credentials | None:
     if entry.identitytoken:
-        raise _identity_token(registry)
+        return Credentials(_IDENTITY_TOKEN, entry.identitytoken, session=True)
     if entry.username and entry.password is not None:
         return Credentials(entry.username, entry.password)
     if not entry.auth:
@@ -143,13 +147,4 @@ def _ask_helper(helper: str, registry: str) -> Credentials | None:
         answer = _HelperAnswer.model_validate_json(done.stdout)
     except ValidationError as error:
         raise Unavailable(f"the credential helper {program} answered nothing usable for {registry}") from error
-    if answer.username == _IDENTITY_TOKEN:
-        raise _identity_token(registry)
-    return Credentials(answer.username, answer.secret)
-
-
-def _identity_token(registry: str) -> InvalidInput:
-    return InvalidInput(
-        f"the login for {registry} is an identity token, which cannot be used here",
-        remedy=f"Log in with a user name and password: docker login {registry}",
-    )
+    return Credentials(answer.username, answer.secret, session=answer.username == _IDENTITY_TOKEN)

@@ -285,6 +285,23 @@ def test_what_changed_nothing_is_noted_and_not_recorded(site):
     assert site.store.latest_decision(REPOSITORY, digest).id == newest.id
 
 
+def test_what_has_ended_has_ended_although_the_clock_is_set_back(shared):
+    site = shared
+    digest = site.admit("starlette==0.38.6")
+    blob = Digest.of(repr(("starlette==0.38.6",)).encode())
+    add_advisory(site)
+    site.sweep()
+    site.clock.now = AT + 8 * DAY
+    site.sweep()
+    site.clock.now = AT + DAY
+    for _ in range(2):
+        assert site.standing(digest).has_ended(site.clock())
+        assert site.store.blobs.stored_as(REPOSITORY, blob, published=True, at=site.clock()) is None
+        add_advisory(site, "CVE-2026-0002", "another")
+        assert site.sweep() <= 1
+    assert len(site.changes) == 2
+
+
 def test_with_no_days_it_ends_at_once_and_fewer_days_count_for_what_is_warned(site):
     digest = site.admit("starlette==0.38.6")
     add_advisory(site, "MAL-2026-1")

@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -272,6 +273,31 @@ def test_a_copy_in_a_plain_registry_verifies_by_the_name_it_was_admitted_under(m
     assert "about something else: serving/original" in done.stdout
     done = run_verify(tmp_path, *arguments, "--repository", "serving/original")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("later", "code", "said"),
+    [
+        ({"pullable_until": NOW + timedelta(days=3650)}, 0, "VERIFIED, NO LONGER COMPLIES"),
+        ({"pullable_until": NOW}, 1, "it no longer complies, and was pullable until 2026-11-22 00:00 UTC (urn:x)"),
+        ({"passed": False}, 1, "urn:x found at 2026-11-22 00:00 UTC that it does not comply"),
+    ],
+)
+def test_the_newest_summary_of_a_copy_is_what_counts(make_image, tmp_path, registry, later, code, said):
+    image = make_image()
+    generate_key(tmp_path / "private.pem", tmp_path / "public.pem")
+    before = VerificationSummary("urn:x", NOW - timedelta(days=1), "pkg:oci/x", "urn:x", Digest.of(b"policy"), ())
+    subjects = subjects_for("serving/copied", image.digest, image.manifest.config.digest)
+    signer = load_signer(tmp_path / "private.pem")
+    with RegistryClient(f"127.0.0.1:{registry}") as client:
+        image.push(client, "serving/copied", "v1")
+        for summary in (replace(before, at=NOW, **later), before):
+            push_bundle(
+                client, "serving/copied", image, sign_statement(summary_statement(subjects, summary), signer)
+            )
+    done = run_verify(tmp_path, f"127.0.0.1:{registry}/serving/copied:v1", "--key", str(tmp_path / "public.pem"))
+    assert done.returncode == code, done.stdout + done.stderr
+    assert said in done.stdout
 
 
 def test_many_pushes_at_once_leave_one_summary(gate, make_image):

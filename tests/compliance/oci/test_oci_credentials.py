@@ -42,7 +42,6 @@ def test_no_login_is_none(tmp_path):
         {"auths": []},
         {"auths": {"gate:5000": {"auth": "not base64!"}}},
         {"auths": {"gate:5000": {"auth": encoded("no-colon")}}},
-        {"auths": {"gate:5000": {"identitytoken": "abc"}}},
     ],
 )
 def test_a_file_that_cannot_be_used_is_a_mistake(tmp_path, document):
@@ -86,10 +85,12 @@ def test_a_credential_helper_that_speaks_in_riddles_or_is_missing_is_unavailable
         Credentials.from_docker_config("gate:5000", config(tmp_path, {"credsStore": "nowhere"}))
 
 
-def test_a_credential_helper_with_an_identity_token_is_told_to_log_in_otherwise(tmp_path, helper):
-    document = helper("""echo '{"Username":"<token>","Secret":"abc"}'""")
-    with pytest.raises(InvalidInput, match="identity token"):
-        Credentials.from_docker_config("gate:5000", config(tmp_path, document))
+def test_an_identity_token_is_a_session_whoever_keeps_it(tmp_path, helper):
+    session = Credentials("<token>", "abc", session=True)
+    document = {"auths": {"gate:5000": {"auth": encoded("oidc:"), "identitytoken": "abc"}}}
+    assert Credentials.from_docker_config("gate:5000", config(tmp_path, document)) == session
+    helped = helper("""echo '{"Username":"<token>","Secret":"abc"}'""")
+    assert Credentials.from_docker_config("gate:5000", config(tmp_path, helped)) == session
 
 
 def test_a_challenge_is_read_with_its_quotes():

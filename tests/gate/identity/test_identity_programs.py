@@ -14,6 +14,8 @@ import bcrypt
 import httpx
 import pytest
 
+from compliance.oci.credentials import Credentials
+from compliance.oci.registry import RegistryClient
 from tests.gate.conftest import NOT_ROOT, PASSWORD, prepare
 from tests.gate.identity.oidc_issuer import AUDIENCE, running
 from tests.gate.registry_process import eventually
@@ -151,6 +153,8 @@ def test_a_pipeline_pushes_with_the_token_of_its_ci(place, make_image, tmp_path,
     form = {"grant_type": "refresh_token", "refresh_token": session, "scope": "repository:octo/app:pull"}
     renewed = httpx.post(f"http://{place.host}/token", data=form).json()
     assert (renewed["refresh_token"], renewed["scope"]) == (session, "repository:octo/app:pull")
+    with RegistryClient(place.host, credentials=Credentials("<token>", session, session=True)) as client:
+        assert client.tags("octo/app") == ("v1",)
     assert session not in place.log
     hint = httpx.get(f"http://{place.host}/v2/", auth=("octo", token))
     assert "goes with the user name oidc" in hint.text
