@@ -94,7 +94,7 @@ class Authenticator:
             raise Unavailable(f"the registry names the token service {realm!r}, which is not reached over TLS")
         asked = {
             "service": challenge.parameters.get("service"),
-            "scope": challenge.parameters.get("scope", scope),
+            "scope": _wider(scope, challenge.parameters.get("scope", "")),
         }
         query = {name: value for name, value in asked.items() if value}
         try:
@@ -118,3 +118,21 @@ class Authenticator:
             grant = {"grant_type": "refresh_token", "refresh_token": known.password, "client_id": "mlbuild"}
             return self._http.post(realm, data={**query, **grant})
         return self._http.get(realm, params=query, headers={"Authorization": known.basic})
+
+
+def _wider(known: str, asked: str) -> str:
+    """The scope to get a token for: the one known to be needed where it covers what a registry asks for.
+
+    A registry asks for what one request takes, and the next would be for another token.
+    """
+    covers = _actions(known)
+    covered = all(actions <= covers.get(name, set()) for name, actions in _actions(asked).items())
+    return known if known and covered else asked
+
+
+def _actions(scope: str) -> dict[str, set[str]]:
+    """What is asked for of each `type:name` in a scope of the token specification."""
+    found: dict[str, set[str]] = {}
+    for name, _, actions in (entry.rpartition(":") for entry in scope.split()):
+        found.setdefault(name, set()).update(actions.split(","))
+    return found
