@@ -13,13 +13,13 @@ from gate.audit.entry import GATE, Action, Event
 from gate.audit.log import AuditLog
 from gate.identity.access import AccessFile
 from gate.identity.limits import Limits
-from gate.identity.oidc import LOGIN, Oidc, looks_like_token
+from gate.identity.oidc import Oidc, looks_like_token
 from gate.identity.passwords import Passwords
 from gate.identity.permissions import Identity
 from gate.identity.proof import NotProven, Why
 from gate.identity.robots import PREFIX, Robots
 from gate.identity.tokens import Tokens
-from gate.identity.users import Account
+from gate.identity.users import PIPELINES, Account
 from gate.identity.watched import Watched
 from gate.telemetry.logs import fields
 
@@ -107,11 +107,11 @@ class Authentication:
         try:
             return self._oidc.log_in_again(session)
         except NotProven as error:
-            self._refused(LOGIN, address, error.message)
+            self._refused(PIPELINES, address, error.message)
             raise
 
     def _proven(self, login: Login, address: str) -> Identity:
-        if login.name == LOGIN:
+        if login.name == PIPELINES:
             return self._oidc.log_in(login.secret)
         if login.name.startswith(PREFIX):
             robot = self._robots.log_in(login.name, login.secret)
@@ -126,7 +126,9 @@ class Authentication:
             self.limits.may_guess(login.name, address)
             account = self._passwords.check(login.name, login.secret)
         if account is None:
-            hint = f"; a token of a CI goes with the user name {LOGIN}" if looks_like_token(login.secret) else ""
+            hint = (
+                f"; a token of a CI goes with the user name {PIPELINES}" if looks_like_token(login.secret) else ""
+            )
             raise NotProven(Why.WRONG, f"the user name or password is wrong{hint}")
         return self._user(login.name, account)
 

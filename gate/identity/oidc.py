@@ -30,9 +30,6 @@ LEEWAY_SECONDS: Final = 30
 MAX_BYTES: Final = 16 << 10
 MAX_NAME: Final = 200
 
-LOGIN: Final = "oidc"
-"""The user name that goes with such a token."""
-
 log = logging.getLogger(__name__)
 
 

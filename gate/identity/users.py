@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import bcrypt
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from ruamel.yaml import YAML
 
 from compliance.document import read_model
@@ -29,7 +29,17 @@ MAX_PASSWORD: Final = 72
 USER_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"
 _HASH: Final = r"^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$"
 
-UserName = Annotated[str, StringConstraints(pattern=USER_NAME)]
+PIPELINES: Final = "oidc"
+"""The user name that goes with tokens of issuers, and so with no password."""
+
+
+def _is_free(name: str) -> str:
+    if name == PIPELINES:
+        raise ValueError(f"{PIPELINES} is the name that pipelines log in by; choose another")
+    return name
+
+
+UserName = Annotated[str, StringConstraints(pattern=USER_NAME), AfterValidator(_is_free)]
 
 
 class Account(BaseModel):
@@ -65,9 +75,10 @@ def set_user(path: Path, name: str, role: Role, password: str, repositories: tup
 
     The file appears whole or not at all, readable by its owner only.
     """
-    if not re.fullmatch(USER_NAME, name):
+    if not re.fullmatch(USER_NAME, name) or name == PIPELINES:
         raise InvalidInput(
-            f"{name!r} cannot be a user name", remedy="Use letters, digits and . _ @ - and start with a letter."
+            f"{name!r} cannot be a user name",
+            remedy=f"Use letters, digits and . _ @ - and start with a letter; {PIPELINES} is for pipelines.",
         )
     if not password or len(password.encode()) > MAX_PASSWORD:
         raise InvalidInput(f"a password is 1 to {MAX_PASSWORD} bytes long")
