@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -38,6 +39,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60, help="begin no more after so long (default 60)")
     parser.add_argument("--quiet", action="store_true", help="do not print each step")
     given = parser.parse_args()
+    # So that the gate, the registry and the disk of this moment go with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     total = Counts()
     begin = time.monotonic()
     for seed in range(given.seed, given.seed + given.interleavings):

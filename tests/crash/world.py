@@ -81,10 +81,10 @@ class World:
         root.mkdir(exist_ok=True)
         self.root = root
         self.data = root / "data"
+        self.scanner = Scanner(root / "scanner")
         self.registry = Registry(root / "registry", deletes=True)
         self.registry.start()
         self.proxy = Proxy(self.registry.port)
-        self.scanner = Scanner(root / "scanner")
         self.disk = Disk(self.data)
         self.clock = root / "clock"
         self.advance(0)
@@ -94,6 +94,7 @@ class World:
         self.set_policy("plain")
         set_user(root / "users.yaml", "ci", Role.PUSHER, PASSWORD)
         set_user(root / "users.yaml", "pod", Role.PULLER, PASSWORD)
+        set_user(root / "users.yaml", "keeper", Role.ADMIN, PASSWORD)
         generate_key(root / "key.pem", root / "keys" / "ci.pem")
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
