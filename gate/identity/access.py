@@ -18,17 +18,14 @@ oidc:                           # pipelines that log in with a token of their CI
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from compliance.document import read_model
 from gate.identity.issuers import Issuer
 from gate.identity.permissions import Action, Identity, Permission, Proof, RepositoryPattern, Role
-from gate.identity.users import UserName
+from gate.identity.users import ANONYMOUS, UserName
 from gate.identity.watched import Watched
-
-ANONYMOUS: Final = "anonymous"
 
 
 class Grant(BaseModel):

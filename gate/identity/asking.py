@@ -21,6 +21,7 @@ from gate.identity.authentication import Authentication
 from gate.identity.permissions import Action, Identity, Proof
 from gate.identity.proof import NotProven, Why
 from gate.identity.tokens import SERVICE
+from gate.identity.users import ANONYMOUS
 
 BASIC: Final = 'Basic realm="mlgate", charset="UTF-8"'
 
@@ -46,7 +47,7 @@ async def identify(authentication: Authentication, request: Request, root: str) 
         except NotProven as error:
             authentication.limits.request(address)
             raise _challenge(request, root, error.message, error=error.why) from error
-    authentication.limits.request(identity.name)
+    authentication.limits.request(address if identity.name == ANONYMOUS else identity.name)
     return identity
 
 
@@ -64,8 +65,9 @@ async def in_login_threads(
 
 
 def require_proof(identity: Identity, request: Request, root: str) -> None:
-    """Raise the 401 answer for a stranger."""
-    if identity.proof is Proof.NOTHING:
+    """Raise the 401 answer for a stranger, who may greet the registry with a token all the same, as clients do."""
+    greets = identity.proof is Proof.BEARER and request.url.path.startswith("/v2")
+    if identity.name == ANONYMOUS and not greets:
         raise _challenge(request, root, "log in first")
 
 

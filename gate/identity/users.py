@@ -33,9 +33,15 @@ PIPELINES: Final = "oidc"
 """The user name that goes with tokens of issuers, and so with no password."""
 
 
+ANONYMOUS: Final = "anonymous"
+"""What somebody is called who has not logged in."""
+
+_TAKEN: Final = frozenset({PIPELINES, ANONYMOUS})
+
+
 def _is_free(name: str) -> str:
-    if name == PIPELINES:
-        raise ValueError(f"{PIPELINES} is the name that pipelines log in by; choose another")
+    if name in _TAKEN:
+        raise ValueError(f"{name} means somebody else to the gate; choose another name")
     return name
 
 
@@ -75,10 +81,10 @@ def set_user(path: Path, name: str, role: Role, password: str, repositories: tup
 
     The file appears whole or not at all, readable by its owner only.
     """
-    if not re.fullmatch(USER_NAME, name) or name == PIPELINES:
+    if not re.fullmatch(USER_NAME, name) or name in _TAKEN:
         raise InvalidInput(
             f"{name!r} cannot be a user name",
-            remedy=f"Use letters, digits and . _ @ - and start with a letter; {PIPELINES} is for pipelines.",
+            remedy=f"Use letters, digits and . _ @ -, first a letter or digit; not {ANONYMOUS} or {PIPELINES}.",
         )
     if not password or len(password.encode()) > MAX_PASSWORD:
         raise InvalidInput(f"a password is 1 to {MAX_PASSWORD} bytes long")

@@ -190,7 +190,10 @@ def test_what_is_public_needs_no_login_and_nothing_else_does(place, make_image):
         assert ask(place, method, path).status_code == 401
         assert ask(place, method, path, headers=pull).status_code == 401
     assert ask(place, "GET", "/v2/").status_code == 401
-    assert ask(place, "GET", "/api/decisions/none").status_code == 401
+    for path in ("/api/decisions/none", "/metrics"):
+        assert ask(place, "GET", path).status_code == 401
+        assert ask(place, "GET", path, headers=pull).status_code == 401
+    assert ask(place, "GET", "/v2/", headers=pull).status_code == 200
 
 
 def test_two_logins_in_one_request_are_none(place):

@@ -28,7 +28,7 @@ def test_a_password_that_bcrypt_would_cut_is_not_taken(tmp_path, password):
         set_user(tmp_path / "users.yaml", "ci", Role.PUSHER, password)
 
 
-@pytest.mark.parametrize("name", ["", "a:b", "a b", "-a", "a\nb", "ü", "x" * 129, "oidc"])
+@pytest.mark.parametrize("name", ["", "a:b", "a b", "-a", "a\nb", "ü", "x" * 129, "oidc", "anonymous"])
 def test_a_name_that_basic_authentication_or_yaml_cannot_carry_is_not_taken(tmp_path, name):
     with pytest.raises(InvalidInput, match="cannot be a user name"):
         set_user(tmp_path / "users.yaml", name, Role.PUSHER, "secret")
