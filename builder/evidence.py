@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from builder.app_reading import AppReading
@@ -19,7 +20,7 @@ from builder.materials import lock_materials
 from builder.settings import Settings
 from builder.spec import Spec
 from builder.state import State
-from builder.system import system_packages
+from builder.system.inventory import system_packages
 from builder.workshop import Workshop
 from compliance.attest.bundle import sign_statement, verify_bundle
 from compliance.attest.keys import TrustedKeys, generate_key, load_signer
@@ -31,7 +32,6 @@ from compliance.evidence import Absent, Build, Evidence, Provenance, Sbom, Subje
 from compliance.inventory import Inventory, ModelFile
 from compliance.inventory import Settings as RuntimeSettings
 from compliance.oci.digest import Digest
-from compliance.sbom import to_cyclonedx
 
 _AFTER_BUILD = Absent("known once the image is built", pending=True)
 
@@ -73,7 +73,7 @@ def sign_evidence(
     if not settings.key.exists():
         make_signing_key(settings.key, settings.trusted_keys)
     inventory = inventory_of(base, lock, image)
-    sbom = to_cyclonedx(inventory, name=spec.image, models=models)
+    sbom = _sbom(inventory, spec.image, tuple(models), state)
     subjects = subjects_for(spec.image, image.digest, image.config_digest)
     provenance = slsa_statement(
         subjects,
@@ -87,12 +87,26 @@ def sign_evidence(
         materials=lock_materials(lock, base),
         build=build_facts(spec, lock, image),
     )
-    state.write("sbom.cdx.json", sbom)
     return SignedEvidence(
         sbom,
         _signed("sbom.sigstore.json", sbom_statement(subjects, sbom), state, settings),
         _signed("provenance.sigstore.json", provenance, state, settings),
     )
+
+
+def _sbom(inventory: Inventory, name: str, models: tuple[ModelFile, ...], state: State) -> bytes:
+    """The SBOM of an image. The one in `state` is it, where it is of the same and by the same writer."""
+    writers = [f"{one} {version(one)}" for one in ("mlbuild", "cyclonedx-python-lib")]
+    of = Digest.of(repr((writers, name, inventory, models)).encode())
+    before = state.read("sbom.cdx.json")
+    if before is not None and state.read("sbom.of") == f"{of} {Digest.of(before)}".encode():
+        return before
+    from compliance.sbom import to_cyclonedx  # imported where one is written: the library takes long
+
+    sbom = to_cyclonedx(inventory, name=name, models=models)
+    state.write("sbom.cdx.json", sbom)
+    state.write("sbom.of", f"{of} {Digest.of(sbom)}".encode())
+    return sbom
 
 
 def _signed(name: str, statement: Statement, state: State, settings: Settings) -> bytes:
@@ -114,6 +128,8 @@ def lock_evidence(
     spec: Spec, base: BaseDefinition, lock: LockFile, settings: ImageSettings, app: AppReading, workshop: Workshop
 ) -> Evidence:
     """What is known before a wheel is downloaded. The rest is pending."""
+    from compliance.sbom import to_cyclonedx  # as in _sbom
+
     below = config_of(base.settings, base.platform, base.base.diff_ids, base.created)
     inventory = inventory_of(base, lock)
     return Evidence(

@@ -1,51 +1,14 @@
-"""The commands about the project in this directory: init, lock, check, build, push, and all at once."""
+"""The commands that make things of the project in this directory: lock, build, and all at once."""
 
 from __future__ import annotations
-
-from datetime import datetime
-from pathlib import Path
 
 import click
 
 from builder import pipeline
-from builder.cli.context import REFUSED, Day, Session, failing_well, json_option, no_sdist_option
-from builder.cli.report import FORMS, form_of, write_report
-from builder.cli.sizes import megabytes
-from builder.cli.verdicts import finish, path_for
-from builder.discover import discover
-from builder.pipeline import BuiltProject, Project
-from builder.places import ProjectPlaces
-from builder.push_project import push_project
-from builder.pushed import PushedBlobs
-from builder.spec import SPEC_NAME
-from compliance.archive import save_judged
-from compliance.errors import InvalidInput, Location
-from compliance.oci.credentials import Credentials
-from compliance.oci.reference import Reference
-from compliance.oci.registry import RegistryClient, RegistryError
-from compliance.policy.decision import Verdict
-from compliance.policy.evaluate import evaluate
-from compliance.retries import Retries
-
-
-@click.command()
-@click.pass_obj
-@failing_well
-def init(session: Session) -> None:
-    """Write mlbuild.yaml from what is in this directory.
-
-    Requirement files, pyproject.toml and the imports of scripts and notebooks say what is needed. Nothing
-    that exists is overwritten; what was guessed is said.
-    """
-    path = session.project / SPEC_NAME
-    if path.exists():
-        raise InvalidInput("exists already", at=Location(path), remedy="Edit it, or move it away first.")
-    found = discover(session.project)
-    path.write_text(found.text, encoding="utf-8")
-    session.out.print(f"wrote {path}", soft_wrap=True)
-    for note in found.notes:
-        session.out.print(f"  {note}", soft_wrap=True)
-    session.out.print("next: read it, then run `mlbuild`")
+from builder.cli.context import Session, failing_well, no_sdist_option
+from builder.cli.verdicts import finish
+from builder.pipeline import BuiltProject
+from builder.project import open_project
 
 
 @click.command()
@@ -62,7 +25,7 @@ def lock(session: Session, upgrade: bool) -> None:
       mlbuild lock --upgrade   newest versions of everything
       mlbuild lock --no-sdist  wheels only; a package without one is an error
     """
-    project = _project(session)
+    project = open_project(session.project)
     locked = pipeline.settle_lock(project, session.workshop, upgrade=upgrade, resolve=True)
     if session.as_json:
         session.emit({"lock": str(locked.path), "digest": locked.digest, "packages": len(locked.wheels)})
@@ -70,58 +33,6 @@ def lock(session: Session, upgrade: bool) -> None:
         session.out.print(
             f"{locked.path}: {len(locked.wheels)} packages for {locked.pins.base_name}", soft_wrap=True
         )
-
-
-@click.command()
-@click.option("--verbose", "-v", is_flag=True, help="Show the rules that passed too.")
-@click.option(
-    "--report",
-    "reports",
-    multiple=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help=f"Also write the decision to FILE, in the form its ending asks for: {' '.join(FORMS)}. Repeatable.",
-)
-@click.option("--at", type=Day(), help="Judge as of DATE, past or future, instead of now.")
-@click.option(
-    "--save-evidence",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Also store evidence and decision in DIR, for `mlbuild policy impact`.",
-)
-@json_option
-@click.pass_obj
-@failing_well
-def check(
-    session: Session, verbose: bool, reports: tuple[Path, ...], at: datetime | None, save_evidence: Path | None
-) -> None:
-    """Say whether the project complies, and what to change where it does not.
-
-    A project for several platforms is judged on each, and the worst verdict counts. Reports are then one a
-    platform, named after it: policy-linux-arm64.sarif.
-
-    Judges the image when it has been built and nothing has changed since, else the lock, which needs no
-    download; rules that only the image can answer are then listed as open.
-
-    \b
-    Examples:
-      mlbuild check --report policy.sarif --report policy.html
-      mlbuild check --at 2027-01-15              what announced rules will say by then
-      mlbuild check --save-evidence evidence/    keep what was known, to try policies on
-    """
-    forms = [(path, form_of(path)) for path in reports]
-    session.judge_as_of(at)
-    project = _project(session)
-    known = pipeline.known(project, session.workshop)
-    policies, at = session.workshop.policies, session.workshop.at
-    decisions = {platform: evaluate(policies, evidence, at) for platform, evidence in known.items()}
-    for platform, decision in decisions.items():
-        for path, form in forms:
-            places = ProjectPlaces(project.spec_path, project.spec)
-            write_report(decision, path_for(path, platform, decisions), form, places)
-        if save_evidence is not None:
-            save_judged(path_for(save_evidence, platform, decisions), known[platform], decision)
-    finish(session, decisions, verbose=verbose)
 
 
 @click.command()
@@ -134,7 +45,7 @@ def build(session: Session) -> None:
     For several `platforms` in mlbuild.yaml it is an image for each and an index of them, all made on this
     machine.
     """
-    built = pipeline.build(_project(session), session.workshop)
+    built = pipeline.build(open_project(session.project), session.workshop)
     if session.as_json:
         session.emit(_facts(built) if built.index is None else _facts_of_index(built))
     else:
@@ -146,79 +57,8 @@ def build(session: Session) -> None:
 @failing_well
 def everything(session: Session) -> None:
     """Lock, check, build, scan and check."""
-    project = _project(session)
+    project = open_project(session.project)
     finish(session, pipeline.everything(project, session.workshop), verbose=False)
-
-
-@click.command()
-@click.argument("gate", required=False)
-@click.option("--tag", "-t", default="latest", show_default=True, help="Tag to give the image.")
-@click.pass_obj
-@failing_well
-def push(session: Session, gate: str | None, tag: str) -> None:
-    """Send the image and its evidence through the gate GATE (host:port), and print the admitted digest.
-
-    Only what the registry lacks is sent; what another of its repositories has is mounted from there. An
-    upload that is cut off goes on by itself.
-
-    \b
-    Examples:
-      mlbuild push gate.example.com
-      mlbuild push gate.example.com --tag 1.4.0
-      MLBUILD_GATE=gate.example.com mlbuild push
-    """
-    workshop = session.workshop
-    host = gate or workshop.settings.gate
-    if host is None:
-        raise InvalidInput("which gate?", remedy="Name it: `mlbuild push HOST:PORT`, or set MLBUILD_GATE.")
-    built = pipeline.build(_project(session), workshop)
-    target = Reference.parse(f"{host}/{built.repository}:{tag}")
-    credentials = Credentials.from_docker_config(host)
-    with RegistryClient(host, credentials=credentials, retries=Retries()) as client:
-        try:
-            pushed = push_project(
-                client,
-                target,
-                built,
-                workshop.progress,
-                workers=workshop.settings.workers,
-                pushed=PushedBlobs(workshop.cache),
-            )
-        except RegistryError as error:
-            if (error.status, error.code) != (403, "DENIED"):
-                raise
-            _refused(session, error.reason)
-    if session.as_json:
-        session.emit(
-            {
-                "verdict": Verdict.ADMITTED,
-                "reference": str(pushed.reference),
-                "blobs_sent": pushed.blobs_sent,
-                "bytes_sent": pushed.bytes_sent,
-                "blobs_present": pushed.blobs_present,
-                "evidence_bytes": pushed.evidence_bytes,
-            }
-        )
-    else:
-        session.out.print(f"ADMITTED {pushed.reference}", style="bold green", soft_wrap=True)
-        blobs = pushed.blobs_sent + pushed.blobs_present
-        session.out.print(
-            f"sent {pushed.blobs_sent} of {blobs} blobs, {megabytes(pushed.bytes_sent)}, "
-            f"and {megabytes(pushed.evidence_bytes)} of evidence",
-            soft_wrap=True,
-        )
-
-
-def _refused(session: Session, message: str) -> None:
-    if session.as_json:
-        session.emit({"verdict": Verdict.REFUSED, "message": message})
-    else:
-        session.out.print(message, style="bold red", soft_wrap=True, markup=False)
-    raise click.exceptions.Exit(REFUSED)
-
-
-def _project(session: Session) -> Project:
-    return pipeline.open_project(session.project)
 
 
 def _facts(built: BuiltProject) -> dict[str, object]:
