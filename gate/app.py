@@ -7,7 +7,7 @@ import fcntl
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -239,7 +239,3 @@ async def _on_bad_parameter(request: Request, error: Exception) -> Response:  # 
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
     first = error.errors()[0]
     return of_fault(Fault(400, Code.UNSUPPORTED, f"{first['loc'][-1]}: {first['msg']}"))
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

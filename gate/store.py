@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from gate.audit.entry import GATE, Action, Event, decided
 from gate.audit.log import AuditLog
 from gate.blob_records import BlobRecords
 from gate.catalogue import Catalogue
+from gate.clock import utc_now
 from gate.contents import Contents
 from gate.database import Changes, Database
 from gate.identity.robots import Robots
@@ -47,7 +48,7 @@ SECRET_BYTES: Final = 32
 class Store:
     """One database: a file, or a URL. For several threads. Raises Unavailable when it cannot be used."""
 
-    def __init__(self, where: Path | URL, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, where: Path | URL, now: Callable[[], datetime] = utc_now) -> None:
         self._database = Database(where)
         self._changes = Changes()
         self.audit = AuditLog(self._database, now)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from compliance.errors import InvalidInput
 from gate.cli import main
+from gate.cli.serve import serve_command
 from gate.settings import Settings, configure, variable_of
 from gate.settings_file import key_of
 
@@ -84,7 +85,7 @@ def test_config_shows_every_setting_and_its_origin_but_no_secret(file, monkeypat
 
 def test_every_setting_but_secrets_has_a_flag():
     """Command lines are seen by others on the machine."""
-    options = {option for param in main.commands["serve"].params for option in param.opts}
+    options = {option for param in serve_command.params for option in param.opts}
     flagged = {name for name in Settings.model_fields if f"--{key_of(name)}" in options}
     assert set(Settings.model_fields) - flagged == {"upstream_password", "database", "metrics_token"}
-    assert len(options) == sum(len(param.opts) for param in main.commands["serve"].params)
+    assert len(options) == sum(len(param.opts) for param in serve_command.params)

@@ -8,7 +8,7 @@ import click
 
 from gate.backup import back_up
 from gate.backup import restore as bring_back
-from gate.database_commands import data_option
+from gate.cli.database import data_option
 from gate.settings import read_settings
 
 
