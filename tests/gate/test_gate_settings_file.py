@@ -83,6 +83,20 @@ def test_config_shows_every_setting_and_its_origin_but_no_secret(file, monkeypat
     assert "note: MLGATE_PORT is set, and is no setting of the gate" in text.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MLGATE_UPSTREAM", "https://gate:hunter2@registry.example.org"),
+        ("MLGATE_DATABASE", "postgresql://gate@db/gate?password=hunter2"),
+    ],
+)
+def test_a_password_is_not_taken_where_it_would_be_shown(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidInput) as refused:
+        configure()
+    assert "hunter2" not in str(refused.value)
+
+
 def test_every_setting_but_secrets_has_a_flag():
     """Command lines are seen by others on the machine."""
     options = {option for param in serve_command.params for option in param.opts}
