@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 
 from compliance.oci.digest import Digest
 from gate.database import Database
+from gate.paging import after_key
 from gate.schema import Kind, StoredDecision, StoredManifest
-from gate.standings import StoredStanding
+from gate.standings import StoredStanding, in_force
 
 
 class Place(NamedTuple):
@@ -41,8 +42,7 @@ class Judged:
             .limit(limit)
         )
         if after is not None:
-            same = (StoredManifest.repository == after.repository) & (StoredManifest.digest > after.digest)
-            query = query.where(or_(StoredManifest.repository > after.repository, same))
+            query = query.where(after_key((StoredManifest.repository, StoredManifest.digest), after))
         with self._database.reading() as session:
             return [Place(*row) for row in session.execute(query)]
 
@@ -54,12 +54,7 @@ class Judged:
                 StoredManifest,
                 (StoredManifest.repository == place.repository) & (StoredManifest.digest == place.digest),
             )
-            .outerjoin(
-                StoredStanding,
-                (StoredStanding.repository == StoredManifest.repository)
-                & (StoredStanding.digest == StoredManifest.digest)
-                & (StoredStanding.admitted == StoredManifest.decision),
-            )
+            .outerjoin(StoredStanding, in_force())
             .where(StoredDecision.id == func.coalesce(StoredStanding.decision, StoredManifest.decision))
         )
         with self._database.reading() as session:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Final
 
-from compliance.errors import ComplianceError, InvalidInput
+from compliance.errors import InvalidInput
 from compliance.evidence import Evidence
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import Manifest, parse_manifest
@@ -25,6 +24,7 @@ from compliance.policy.impact import owner_of
 from compliance.policy.later import blocking
 from compliance.policy.reports import one_line, to_json
 from gate.audit.entry import GATE, Action, Event
+from gate.rounds import Rounds
 from gate.rulebook import Rulebook, Rules
 from gate.schema import StoredDecision
 from gate.second_look import Matcher, seen_again, stored_evidence
@@ -49,18 +49,11 @@ class Rejudging:
         self._now = now
         self._changed = changed
         self._known: Digest | None = None
-        self._ending = threading.Event()
+        self._rounds = Rounds("judging again")
 
-    @contextmanager
-    def every(self, seconds: float) -> Iterator[None]:
+    def every(self, seconds: float) -> AbstractContextManager[None]:
         """Look for what is due, while the block lasts: at once, and `seconds` after the last look."""
-        thread = threading.Thread(target=self._work, args=(seconds,), name="rejudging")
-        thread.start()
-        try:
-            yield
-        finally:
-            self._ending.set()
-            thread.join()
+        return self._rounds.going(self._look, seconds)
 
     def sweep(self) -> int:
         """Judge again all that is due now, and return how many that were.
@@ -75,7 +68,7 @@ class Rejudging:
             self._known = inputs
         matcher = Matcher(rules.scanner)
         judged = 0
-        while not self._ending.is_set():
+        while not self._rounds.ending:
             due = self._store.standings.claim(inputs, self._now(), BATCH)
             if not due:
                 break
@@ -83,19 +76,11 @@ class Rejudging:
             judged += len(due)
         return judged
 
-    def _work(self, seconds: float) -> None:
-        while not self._ending.is_set():
-            try:
-                self._rulebook.problems()
-                judged = self.sweep()
-                if judged:
-                    log.info("judged %d admitted images again", judged)
-            except ComplianceError as error:
-                log.warning("what was admitted cannot be judged again now: %s", error)
-            except Exception:
-                # Nobody else would judge again: whatever it is, the next look may go better.
-                log.exception("judging again failed")
-            self._ending.wait(seconds)
+    def _look(self) -> None:
+        self._rulebook.problems()
+        judged = self.sweep()
+        if judged:
+            log.info("judged %d admitted images again", judged)
 
     def _judge(self, due: Sequence[Due], rules: Rules, inputs: Digest, matcher: Matcher) -> None:
         now = self._now()

@@ -129,11 +129,7 @@ class Standings:
         query = (
             select(StoredManifest, StoredDecision, StoredStanding)
             .join(StoredDecision, StoredDecision.id == StoredManifest.decision)
-            .outerjoin(
-                StoredStanding,
-                (StoredStanding.repository == StoredManifest.repository)
-                & (StoredStanding.digest == StoredManifest.digest),
-            )
+            .outerjoin(StoredStanding, of_manifest())
             .where(
                 StoredManifest.kind.in_(_JUDGED),
                 ~StoredManifest.audited,
@@ -182,26 +178,6 @@ class Standings:
             row.until, row.causes = until, canonical_json(causes)
             return True
 
-    def unproven(self) -> Sequence[tuple[StoredManifest, StoredStanding, StoredDecision]]:
-        """The images whose newest later decision has no summary yet."""
-        summary = StoredManifest.__table__.alias("summary")
-        query = (
-            select(StoredManifest, StoredStanding, StoredDecision)
-            .join(StoredStanding, _same(StoredStanding))
-            .join(StoredDecision, StoredDecision.id == StoredStanding.decision)
-            .where(
-                StoredManifest.kind == Kind.IMAGE,
-                ~exists().where(
-                    summary.c.repository == StoredManifest.repository,
-                    summary.c.subject == StoredManifest.digest,
-                    summary.c.kind == Kind.EVIDENCE,
-                    summary.c.decision == StoredStanding.decision,
-                ),
-            )
-        )
-        with self._database.reading() as session:
-            return [(manifest, row, decision) for manifest, row, decision in session.execute(query)]
-
 
 def ended(
     repository: InstrumentedAttribute[str], digest: InstrumentedAttribute[Digest], at: datetime
@@ -211,7 +187,7 @@ def ended(
     return exists().where(
         StoredStanding.repository == repository,
         StoredStanding.digest == digest,
-        or_(StoredStanding.until <= at, StoredStanding.until <= StoredStanding.at),
+        has_ended(at),
         again.repository == repository,
         again.digest == digest,
         again.decision == StoredStanding.admitted,
@@ -225,8 +201,21 @@ def _denied_later(decision: StoredDecision, until: datetime) -> Event:
     )
 
 
-def _same(standing: type[StoredStanding]) -> ColumnElement[bool]:
-    return (standing.repository == StoredManifest.repository) & (standing.digest == StoredManifest.digest)
+def of_manifest() -> ColumnElement[bool]:
+    """Which manifest a standing is of, as a part of a query."""
+    return (StoredStanding.repository == StoredManifest.repository) & (
+        StoredStanding.digest == StoredManifest.digest
+    )
+
+
+def in_force() -> ColumnElement[bool]:
+    """As `of_manifest`, but not of one that was admitted once more, which counts until it is judged again."""
+    return of_manifest() & (StoredStanding.admitted == StoredManifest.decision)
+
+
+def has_ended(at: datetime) -> ColumnElement[bool]:
+    """As `Standing.has_ended`, as a part of a query."""
+    return or_(StoredStanding.until <= at, StoredStanding.until <= StoredStanding.at)
 
 
 def _is_due(rules: Digest, now: datetime) -> ColumnElement[bool]:
@@ -260,11 +249,11 @@ def _due(manifest: StoredManifest, decision: StoredDecision, standing: StoredSta
 
 
 def _found(session: Session, repository: str, digests: Sequence[Digest]) -> list[Standing]:
-    """How these stand that do not comply. What was admitted once more counts as that until it is judged again."""
+    """How these stand that do not comply."""
     query = (
         select(StoredStanding.until, StoredDecision.id, StoredDecision.line, StoredStanding.at)
         .join(StoredDecision, StoredDecision.id == StoredStanding.decision)
-        .join(StoredManifest, _same(StoredStanding) & (StoredManifest.decision == StoredStanding.admitted))
+        .join(StoredManifest, in_force())
         .where(
             StoredStanding.repository == repository,
             StoredStanding.digest.in_(digests),

@@ -188,6 +188,10 @@ def test_what_is_published_stands_by_its_deadline(store):
         assert [one.standing for one in store.catalogue.judged(None, now, limit=9)] == [standing]
         assert len(store.catalogue.judged(None, now, standing=standing, limit=9)) == 1
         assert store.catalogue.counts(now) == {(Kind.IMAGE, standing): 1}
+    judge(store, "team/one", ONE, evidence(), id_="2", at=now)
+    publish(store, "team/one", ONE, "2", tag="v1")
+    (again,) = store.catalogue.judged(None, now, limit=9)
+    assert (again.standing, again.pullable_until) == (Availability.PULLABLE, None)
 
 
 def test_decisions_come_newest_first_in_pages(store):

@@ -246,7 +246,7 @@ def test_a_gate_killed_between_publication_and_summary_writes_it_at_the_next_sta
         pushing.join()
     with closing(Store(gate.data / "gate.db")) as store:
         assert store.manifest("team/killed", "v1") is not None
-        assert store.unproven() == [("team/killed", image.digest)]
+        assert store.proofs.missing() == [("team/killed", image.digest)]
 
     gate.options = ("--upstream", f"http://127.0.0.1:{registry}")
     gate.start()
