@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from builder.app_reading import AppReading
@@ -17,6 +16,7 @@ from builder.layers.tar import LAYOUT_VERSION
 from builder.lock_facts import as_evidence, inventory_packages
 from builder.lockfile import LockFile
 from builder.materials import lock_materials
+from builder.sbom import sbom_of
 from builder.settings import Settings
 from builder.spec import Spec
 from builder.state import State
@@ -73,7 +73,7 @@ def sign_evidence(
     if not settings.key.exists():
         make_signing_key(settings.key, settings.trusted_keys)
     inventory = inventory_of(base, lock, image)
-    sbom = _sbom(inventory, spec.image, tuple(models), state)
+    sbom = sbom_of(inventory, spec.image, models, state)
     subjects = subjects_for(spec.image, image.digest, image.config_digest)
     provenance = slsa_statement(
         subjects,
@@ -92,21 +92,6 @@ def sign_evidence(
         _signed("sbom.sigstore.json", sbom_statement(subjects, sbom), state, settings),
         _signed("provenance.sigstore.json", provenance, state, settings),
     )
-
-
-def _sbom(inventory: Inventory, name: str, models: tuple[ModelFile, ...], state: State) -> bytes:
-    """The SBOM of an image. The one in `state` is it, where it is of the same and by the same writer."""
-    writers = [f"{one} {version(one)}" for one in ("mlbuild", "cyclonedx-python-lib")]
-    of = Digest.of(repr((writers, name, inventory, models)).encode())
-    before = state.read("sbom.cdx.json")
-    if before is not None and state.read("sbom.of") == f"{of} {Digest.of(before)}".encode():
-        return before
-    from compliance.sbom import to_cyclonedx  # imported where one is written: the library takes long
-
-    sbom = to_cyclonedx(inventory, name=name, models=models)
-    state.write("sbom.cdx.json", sbom)
-    state.write("sbom.of", f"{of} {Digest.of(sbom)}".encode())
-    return sbom
 
 
 def _signed(name: str, statement: Statement, state: State, settings: Settings) -> bytes:
@@ -128,7 +113,7 @@ def lock_evidence(
     spec: Spec, base: BaseDefinition, lock: LockFile, settings: ImageSettings, app: AppReading, workshop: Workshop
 ) -> Evidence:
     """What is known before a wheel is downloaded. The rest is pending."""
-    from compliance.sbom import to_cyclonedx  # as in _sbom
+    from compliance.sbom import to_cyclonedx  # imported where one is written: the library takes long
 
     below = config_of(base.settings, base.platform, base.base.diff_ids, base.created)
     inventory = inventory_of(base, lock)
