@@ -58,18 +58,20 @@ class Settings(BaseModel):
     workers: int = Field(default=8, ge=1, le=64, description="Downloads and uploads at once.")
 
 
-def read_settings(environment: Mapping[str, str] = os.environ, **given: object) -> Settings:
+def read_settings(
+    environment: Mapping[str, str] = os.environ, file: Path = CONFIG_FILE, **given: object
+) -> Settings:
     """The settings in force; `given` ones come before all others.
 
     Raises InvalidInput that names the key when one cannot be accepted.
     """
     try:
-        return Settings.model_validate(_in_file(CONFIG_FILE) | _in_environment(environment) | given)
+        return Settings.model_validate(_in_file(file) | _in_environment(environment) | given)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in problem["loc"])
         raise InvalidInput(
-            f"setting {name!r}: {problem['msg']}", remedy=f"Mend {PREFIX}{name.upper()} or {CONFIG_FILE}."
+            f"setting {name!r}: {problem['msg']}", remedy=f"Mend {PREFIX}{name.upper()} or {file}."
         ) from error
 
 
