@@ -23,9 +23,9 @@ from gate.catalogue import Catalogue
 from gate.clock import utc_now
 from gate.contents import Contents
 from gate.database import Changes, Database
+from gate.due import DueImages
 from gate.identity.robots import Robots
 from gate.intents import Intents, fulfil
-from gate.judged import Judged
 from gate.proofs import Proofs
 from gate.published import Published
 from gate.schema import (
@@ -52,8 +52,8 @@ class Store:
         self.audit = AuditLog(self._database, now)
         self.blobs = BlobRecords(self._database, self._changes, self.audit)
         self.robots = Robots(self._database, self.audit, now)
-        self.standings = Standings(self._database, self._changes, self.audit)
-        self.judged = Judged(self._database)
+        self.standings = Standings(self._database)
+        self.due = DueImages(self._database, self._changes, self.audit)
         self.sightings = SharedSightings(self._database)
         self.catalogue = Catalogue(self._database)
         self.published = Published(self._database)
