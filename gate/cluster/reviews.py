@@ -104,7 +104,7 @@ class Reviews:
         told = list(dict.fromkeys(str(one.words) for one in problems))
         message = "; ".join(told)
         _tell(request, stage, message, audited=audited)
-        annotations = {"stage": stage, "refusal": message}
+        annotations = {"stage": stage, "refusal": message} if stage else {"refusal": message}
         if audited:
             warnings = dict.fromkeys(shortened(one.words.after("not enforced: ")) for one in problems)
             return Answer(Outcome.AUDITED, warnings=tuple(warnings), annotations=annotations)

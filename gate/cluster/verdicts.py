@@ -12,8 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from compliance.errors import InvalidInput
-from compliance.oci.digest import Digest
+from compliance.errors import InvalidInput, Unavailable
 from compliance.oci.reference import Reference
 from compliance.policy.model import PolicySet
 from gate.cluster.admission_review import WARNING_LENGTH
@@ -80,7 +79,7 @@ class Verdicts:
         self._root = root
 
     async def of(self, image: str, stage: str, cluster: ClusterFile, *, mounted: bool = False) -> Opinion:
-        """Whether an image may run, or be mounted. Raises Unavailable, and InvalidInput for bad policies."""
+        """Whether an image may run, or be mounted. Raises Unavailable when that cannot be found out."""
         if not image:
             return Opinion(Words("no image is named -> Name one by its digest"))
         try:
@@ -89,10 +88,17 @@ class Verdicts:
             return Opinion(Words(f"{error.message} -> {error.remedy or 'Write registry/repository@digest.'}"))
         if reference.registry.lower() not in cluster.registries:
             return _of_other(reference, stage, cluster)
-        reason = why_not(await asyncio.to_thread(self._policies), reference.repository, stage)
+        reason = why_not(await asyncio.to_thread(self._in_force), reference.repository, stage)
         if reason is not None:
             return Opinion(Words(reason))
         return await self._stored(reference, _MOUNTED if mounted else _RUN)
+
+    def _in_force(self) -> PolicySet:
+        try:
+            return self._policies()
+        except InvalidInput as error:
+            # Where the policies are, and what is wrong with them, is for those who run the gate.
+            raise Unavailable("the gate cannot read its policies", remedy="Its log says why.") from error
 
     async def _stored(self, reference: Reference, kinds: frozenset[Kind]) -> Opinion:
         repository, target = reference.repository, reference.target
@@ -105,7 +111,7 @@ class Verdicts:
         if found.audited:
             # Let in while nothing was blocked there; now that something is, it is what it would have been.
             decision = await asyncio.to_thread(self._store.decision, found.decision or "")
-            return Opinion(self._by(decision) if decision is not None else _unknown(repository, target))
+            return Opinion(self._by(decision) if decision is not None else _unknown(repository))
         if standing is not None and self._readable.has_ended(standing):
             return Opinion(self._of_standing(standing))
         warning = None
@@ -116,7 +122,7 @@ class Verdicts:
 
     async def _not_there(self, repository: str, target: str) -> Words:
         refused = await asyncio.to_thread(self._store.latest_refusal, repository, target)
-        return _unknown(repository, target) if refused is None else self._by(refused)
+        return _unknown(repository) if refused is None else self._by(refused)
 
     def _of_standing(self, standing: Standing) -> Words:
         return Words(standing.line.rstrip("."), self._report(standing.decision))
@@ -144,13 +150,11 @@ def _of_other(reference: Reference, stage: str, cluster: ClusterFile) -> Opinion
     gate = cluster.registries[0]
     return Opinion(
         Words(
-            f"it is from {registry}, and only images that the gate {gate} has admitted may run here"
-            f" -> Push it to {gate}/…, and name it so"
+            f"{registry} is not the gate, and only what {gate} has admitted may run here"
+            f" -> Push it to {gate}, and name it so"
         )
     )
 
 
-def _unknown(repository: str, target: str | Digest) -> Words:
-    return Words(
-        f"nothing admitted is called {target} in {repository} -> Push it, and name its digest"
-    )
+def _unknown(repository: str) -> Words:
+    return Words(f"nothing that was admitted to {repository} is called so -> Push it, and name the digest it has")
