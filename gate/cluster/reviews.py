@@ -48,7 +48,7 @@ class Reviews:
         except ComplianceError as error:
             return self._refuse((_of(error),), request, stage)
         problems = tuple(
-            Problem(opinion.refusal.after(f"{one.role}, {one.image}: "))
+            Problem(opinion.refusal.after(f"{one.place}: "))
             for one, opinion in opinions.items()
             if opinion.refusal is not None
         )

@@ -15,6 +15,7 @@ from typing import Final
 from compliance.errors import InvalidInput, Unavailable
 from compliance.oci.reference import Reference
 from compliance.policy.model import PolicySet
+from compliance.policy.wording import printable
 from gate.cluster.admission_review import WARNING_LENGTH
 from gate.cluster.cluster_file import ClusterFile
 from gate.cluster.stages import why_not
@@ -48,6 +49,7 @@ class Words:
         return replace(self, line=beginning + self.line)
 
     def _with(self, line: str) -> str:
+        line = " ".join(printable(line).split())  # names of images are whatever somebody wrote
         return f"{line}. Report: {self.report}" if self.report else line
 
 
@@ -84,8 +86,8 @@ class Verdicts:
             return Opinion(Words("no image is named -> Name one by its digest"))
         try:
             reference = Reference.parse(image)
-        except InvalidInput as error:
-            return Opinion(Words(f"{error.message} -> {error.remedy or 'Write registry/repository@digest.'}"))
+        except InvalidInput:
+            return Opinion(Words("that is no name of an image -> Write registry/repository@digest, in lower case"))
         if reference.registry.lower() not in cluster.registries:
             return _of_other(reference, stage, cluster)
         reason = why_not(await asyncio.to_thread(self._in_force), reference.repository, stage)

@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from compliance.errors import InvalidInput
 from gate.cluster.admission_review import GroupVersionKind
 
+MOST_READ: Final = 300
+"""Characters of a name; no image has a longer one."""
+
 _TEMPLATE: Final = ("spec", "template", "spec")
 
 KINDS: Final = {
@@ -66,6 +69,11 @@ class UsedImage:
     role: str
     path: str
     mounted: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where it is, and its name as far as somebody wants to read it."""
+        return f"{self.role}, {self.image if len(self.image) <= MOST_READ else self.image[:MOST_READ] + '…'}"
 
 
 def images_of(kind: GroupVersionKind, document: JsonValue) -> tuple[UsedImage, ...]:

@@ -94,7 +94,7 @@ def test_an_answer_takes_milliseconds(gate, api_server, make_image):
         begin = time.perf_counter()
         ask(api_server, name)
         took.append(time.perf_counter() - begin)
-    assert sorted(took)[25] < 0.05
+    assert sorted(took)[25] < 0.1
 
 
 def test_who_has_no_certificate_is_not_answered(gate, authority):

@@ -133,6 +133,15 @@ def test_a_name_that_looks_like_an_admitted_one_is_refused(unchanged_site, image
     assert not is_review(unchanged_site.ask("validate/serving", with_images(image)))["allowed"]
 
 
+def test_what_somebody_wrote_as_a_name_stays_one_line_of_readable_length(unchanged_site, caplog):
+    caplog.set_level("INFO")
+    image = "gate.example.com:5000/x\nADMITTED \x1b[2J" + "a" * 10_000
+    message = is_review(unchanged_site.ask("validate/serving", with_images(image)))["status"]["message"]
+    assert len(message) < 500
+    assert message.isprintable()
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
 def test_the_letter_case_of_the_gate_makes_no_difference(unchanged_site):
     assert is_review(unchanged_site.ask("validate/serving", with_images("Gate.Example.com:5000/serving/iris:v1")))[
         "allowed"
