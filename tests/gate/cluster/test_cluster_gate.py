@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from compliance.oci.registry import RegistryError
 from tests.gate.cluster.authority import Authority
 from tests.gate.conftest import RunningGate, prepare
 
@@ -73,7 +74,7 @@ def test_what_was_admitted_may_run_and_what_was_refused_is_told_why(gate, api_se
     good, bad = make_image(), make_image(user="root")
     with gate.client() as client:
         good.push(client, "serving/iris", "v1")
-        with pytest.raises(Exception, match="not-root"):
+        with pytest.raises(RegistryError, match="not-root"):
             bad.push(client, "serving/iris", "v2")
     assert ask(api_server, f"gate.example.com/serving/iris@{good.digest}")["allowed"]
     refused = ask(api_server, f"gate.example.com/serving/iris@{bad.digest}")
@@ -112,5 +113,8 @@ def test_the_gate_answers_clusters_at_no_other_address(gate, api_server):
 
 def test_without_a_public_url_the_gate_does_not_start(tmp_path, gate):
     running = prepare(tmp_path / "other", {"serving.yaml": POLICY}, ("--cluster", str(gate.root / "cluster.yaml")))
-    with pytest.raises(AssertionError, match="Set public-url"):
-        running.start()
+    try:
+        with pytest.raises(AssertionError, match="Set public-url"):
+            running.start()
+    finally:
+        running.end()
