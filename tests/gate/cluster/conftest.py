@@ -124,11 +124,11 @@ def _fill(store: Store) -> None:
     _publish(store, "c1", "serving/audited", b"{}", audited=True)
     for name, days in {"warned": 7, "ended": -1}.items():
         admitted = _admit(store, f"d-{name}", f"serving/{name}", f'{{"image":"{name}"}}'.encode())
-        due = next(one for one in store.standings.claim(RULES, AT, 10) if one.manifest.digest == admitted)
+        due = next(one for one in store.due.claim(RULES, AT, 10) if one.manifest.digest == admitted)
         until = AT + timedelta(days=days)
         line = f"REFUSED serving/{name}: {HOLE}."
         later = _decision(f"e-{name}", f"serving/{name}", admitted, line=line, later=True)
-        assert store.standings.note(due, RULES, AT, until=until, causes=Causes(), decision=later)
+        assert store.due.note(due, RULES, AT, until=until, causes=Causes(), decision=later)
 
 
 def _admit(store: Store, id_: str, repository: str, raw: bytes, kind: Kind = Kind.IMAGE) -> Digest:
