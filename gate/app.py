@@ -203,7 +203,7 @@ def make_app(service: Service) -> FastAPI:
         *openapi.ROUTERS,
     ):
         app.include_router(router)
-    _answer_errors(app)
+    answer_errors(app)
     return app
 
 
@@ -213,11 +213,12 @@ def make_probes(service: Service) -> FastAPI:
     app.state.service = service
     app.state.aside = True
     app.include_router(probes.router)
-    _answer_errors(app)
+    answer_errors(app)
     return app
 
 
-def _answer_errors(app: FastAPI) -> None:
+def answer_errors(app: FastAPI) -> None:
+    """Have every failure answered in the form that registry clients expect."""
     app.add_exception_handler(Fault, on_fault)
     app.add_exception_handler(Unavailable, _on_unavailable)
     app.add_exception_handler(HTTPException, _on_no_route)

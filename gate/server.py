@@ -21,6 +21,7 @@ from compliance.errors import InvalidInput
 from compliance.oci.transport import is_loopback
 from gate.app import make_app, make_probes, open_service
 from gate.clock import utc_now
+from gate.cluster.opening import open_webhook
 from gate.service import Service
 from gate.settings import Settings
 from gate.telemetry.observed import Observed
@@ -103,7 +104,7 @@ def _on_signals(stop: Callable[[], object]) -> None:
 
 async def _serve(settings: Settings, listening: socket.socket, now: Callable[[], datetime]) -> None:
     port = listening.getsockname()[1]
-    async with open_service(settings, now) as service, _probed(settings, service):
+    async with open_service(settings, now) as service, _probed(settings, service), _asked_by_cluster(service):
         config = _config(Observed(make_app(service), service.metrics), settings.tls_certificate, settings.tls_key)
         # Clients that try TLS first would be a warning each time.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
@@ -132,6 +133,29 @@ async def _probed(settings: Settings, service: Service) -> AsyncIterator[None]:
         try:
             yield
         finally:
+            server.end(1)
+            await serving
+
+
+@asynccontextmanager
+async def _asked_by_cluster(service: Service) -> AsyncIterator[None]:
+    """Serve the webhook for Kubernetes at its address, where there is a cluster file, until the block ends."""
+    path = service.settings.cluster
+    if path is None:
+        yield
+        return
+    webhook = open_webhook(path, service)
+    with _listen(webhook.listen, f"`listen` in {path}") as listening:
+        config = _config(Observed(webhook.app, service.metrics))
+        config.ssl_context_factory = lambda _config, _default: webhook.certificate.context
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        renewing = asyncio.create_task(webhook.certificate.renewed())
+        log.info("webhook for Kubernetes at https://%s:%d", *listening.getsockname()[:2])
+        try:
+            yield
+        finally:
+            renewing.cancel()
             server.end(1)
             await serving
 

@@ -110,6 +110,10 @@ class Settings(BaseSettings):
         default=None,
         description="HOST:PORT for /metrics, /healthz and /readyz alone, without TLS; not set: the gate's own.",
     )
+    cluster: Path | None = Field(
+        default=None,
+        description="Cluster file: where the webhook for Kubernetes listens, and what it goes by; not set: none.",
+    )
     metrics_token: SecretStr | None = Field(
         default=None, description="Bearer token that /metrics asks for, instead of a user of the gate."
     )

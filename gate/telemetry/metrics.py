@@ -79,6 +79,9 @@ class Metrics:
             "Requests to the registry behind the gate that it failed or did not answer.",
             registry=self.registry,
         )
+        self.reviews = self._counter(
+            "mlgate_cluster_reviews", "Questions of Kubernetes API servers that were answered.", "outcome"
+        )
         self._build = Info("mlgate_build", "The version of the gate.", registry=self.registry)
         self._build.info({"version": version("mlbuild")})
         ProcessCollector(registry=self.registry)
