@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from builder.cli.github import Workflow
 from builder.progress import Progress, Quiet, Shown
 from builder.settings import read_settings
 from builder.workshop import Workshop
@@ -37,6 +38,7 @@ class Session:
     def __init__(self, project: Path, *, as_json: bool = False, quiet: bool = False) -> None:
         self.project = project
         self.as_json = as_json
+        self.workflow: Workflow | None = None
         self.out = Console(highlight=False, soft_wrap=False)
         self.err = Console(stderr=True, highlight=False)
         self.progress: Progress = Quiet() if quiet else Shown(self.err)
@@ -119,4 +121,8 @@ def fail(error: ComplianceError) -> NoReturn:
     console.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
     if error.remedy:
         console.print(f"[bold]next:[/]  {escape(error.remedy)}", soft_wrap=True)
+    context = click.get_current_context(silent=True)
+    session = context.find_object(Session) if context is not None else None
+    if session is not None and session.workflow is not None:
+        session.workflow.error(error)
     raise click.exceptions.Exit(INVALID if isinstance(error, InvalidInput) else UNDECIDED)

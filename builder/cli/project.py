@@ -1,4 +1,4 @@
-"""The commands about the project in this directory: init, lock, check, build, push, and all at once."""
+"""The commands about the project in this directory: init, lock, check, build, and all at once."""
 
 from __future__ import annotations
 
@@ -8,24 +8,16 @@ from pathlib import Path
 import click
 
 from builder import pipeline
-from builder.cli.context import REFUSED, Day, Session, failing_well, json_option, no_sdist_option
+from builder.cli.context import Day, Session, failing_well, json_option, no_sdist_option
 from builder.cli.report import FORMS, form_of, write_report
-from builder.cli.sizes import megabytes
 from builder.cli.verdicts import finish, path_for
 from builder.discover import discover
 from builder.pipeline import BuiltProject, Project
-from builder.places import ProjectPlaces
-from builder.push_project import push_project
-from builder.pushed import PushedBlobs
+from builder.places import places_in_repository
 from builder.spec import SPEC_NAME
 from compliance.archive import save_judged
 from compliance.errors import InvalidInput, Location
-from compliance.oci.credentials import Credentials
-from compliance.oci.reference import Reference
-from compliance.oci.registry import RegistryClient, RegistryError
-from compliance.policy.decision import Verdict
 from compliance.policy.evaluate import evaluate
-from compliance.retries import Retries
 
 
 @click.command()
@@ -115,9 +107,11 @@ def check(
     known = pipeline.known(project, session.workshop)
     policies, at = session.workshop.policies, session.workshop.at
     decisions = {platform: evaluate(policies, evidence, at) for platform, evidence in known.items()}
+    places = places_in_repository(project.spec_path, project.spec)
     for platform, decision in decisions.items():
+        if session.workflow is not None:
+            session.workflow.decision(decision, places)
         for path, form in forms:
-            places = ProjectPlaces(project.spec_path, project.spec)
             write_report(decision, path_for(path, platform, decisions), form, places)
         if save_evidence is not None:
             save_judged(path_for(save_evidence, platform, decisions), known[platform], decision)
@@ -147,74 +141,12 @@ def build(session: Session) -> None:
 def everything(session: Session) -> None:
     """Lock, check, build, scan and check."""
     project = _project(session)
-    finish(session, pipeline.everything(project, session.workshop), verbose=False)
-
-
-@click.command()
-@click.argument("gate", required=False)
-@click.option("--tag", "-t", default="latest", show_default=True, help="Tag to give the image.")
-@click.pass_obj
-@failing_well
-def push(session: Session, gate: str | None, tag: str) -> None:
-    """Send the image and its evidence through the gate GATE (host:port), and print the admitted digest.
-
-    Only what the registry lacks is sent; what another of its repositories has is mounted from there. An
-    upload that is cut off goes on by itself.
-
-    \b
-    Examples:
-      mlbuild push gate.example.com
-      mlbuild push gate.example.com --tag 1.4.0
-      MLBUILD_GATE=gate.example.com mlbuild push
-    """
-    workshop = session.workshop
-    host = gate or workshop.settings.gate
-    if host is None:
-        raise InvalidInput("which gate?", remedy="Name it: `mlbuild push HOST:PORT`, or set MLBUILD_GATE.")
-    built = pipeline.build(_project(session), workshop)
-    target = Reference.parse(f"{host}/{built.repository}:{tag}")
-    credentials = Credentials.from_docker_config(host)
-    with RegistryClient(host, credentials=credentials, retries=Retries()) as client:
-        try:
-            pushed = push_project(
-                client,
-                target,
-                built,
-                workshop.progress,
-                workers=workshop.settings.workers,
-                pushed=PushedBlobs(workshop.cache),
-            )
-        except RegistryError as error:
-            if (error.status, error.code) != (403, "DENIED"):
-                raise
-            _refused(session, error.reason)
-    if session.as_json:
-        session.emit(
-            {
-                "verdict": Verdict.ADMITTED,
-                "reference": str(pushed.reference),
-                "blobs_sent": pushed.blobs_sent,
-                "bytes_sent": pushed.bytes_sent,
-                "blobs_present": pushed.blobs_present,
-                "evidence_bytes": pushed.evidence_bytes,
-            }
-        )
-    else:
-        session.out.print(f"ADMITTED {pushed.reference}", style="bold green", soft_wrap=True)
-        blobs = pushed.blobs_sent + pushed.blobs_present
-        session.out.print(
-            f"sent {pushed.blobs_sent} of {blobs} blobs, {megabytes(pushed.bytes_sent)}, "
-            f"and {megabytes(pushed.evidence_bytes)} of evidence",
-            soft_wrap=True,
-        )
-
-
-def _refused(session: Session, message: str) -> None:
-    if session.as_json:
-        session.emit({"verdict": Verdict.REFUSED, "message": message})
-    else:
-        session.out.print(message, style="bold red", soft_wrap=True, markup=False)
-    raise click.exceptions.Exit(REFUSED)
+    decisions = pipeline.everything(project, session.workshop)
+    if session.workflow is not None:
+        places = places_in_repository(project.spec_path, project.spec)
+        for decision in decisions.values():
+            session.workflow.decision(decision, places)
+    finish(session, decisions, verbose=False)
 
 
 def _project(session: Session) -> Project:
