@@ -14,6 +14,7 @@ from builder.cli.verdicts import finish, path_for
 from builder.discover import discover
 from builder.pipeline import BuiltProject, Project
 from builder.places import places_in_repository
+from builder.platforms import worst
 from builder.spec import SPEC_NAME
 from compliance.archive import save_judged
 from compliance.errors import InvalidInput, Location
@@ -74,6 +75,7 @@ def lock(session: Session, upgrade: bool) -> None:
     metavar="FILE",
     help=f"Also write the decision to FILE, in the form its ending asks for: {' '.join(FORMS)}. Repeatable.",
 )
+@click.option("--build", "build_first", is_flag=True, help="Build the image first, unless its lock is refused.")
 @click.option("--at", type=Day(), help="Judge as of DATE, past or future, instead of now.")
 @click.option(
     "--save-evidence",
@@ -85,7 +87,12 @@ def lock(session: Session, upgrade: bool) -> None:
 @click.pass_obj
 @failing_well
 def check(
-    session: Session, verbose: bool, reports: tuple[Path, ...], at: datetime | None, save_evidence: Path | None
+    session: Session,
+    verbose: bool,
+    reports: tuple[Path, ...],
+    build_first: bool,
+    at: datetime | None,
+    save_evidence: Path | None,
 ) -> None:
     """Say whether the project complies, and what to change where it does not.
 
@@ -98,12 +105,15 @@ def check(
     \b
     Examples:
       mlbuild check --report policy.sarif --report policy.html
+      mlbuild --github check --build             build and check in GitHub Actions
       mlbuild check --at 2027-01-15              what announced rules will say by then
       mlbuild check --save-evidence evidence/    keep what was known, to try policies on
     """
     forms = [(path, form_of(path)) for path in reports]
     session.judge_as_of(at)
     project = _project(session)
+    if build_first:
+        pipeline.everything(project, session.workshop)
     known = pipeline.known(project, session.workshop)
     policies, at = session.workshop.policies, session.workshop.at
     decisions = {platform: evaluate(policies, evidence, at) for platform, evidence in known.items()}
@@ -115,6 +125,8 @@ def check(
             write_report(decision, path_for(path, platform, decisions), form, places)
         if save_evidence is not None:
             save_judged(path_for(save_evidence, platform, decisions), known[platform], decision)
+    if session.workflow is not None:
+        session.workflow.output("verdict", worst(decisions.values()))
     finish(session, decisions, verbose=verbose)
 
 
