@@ -27,6 +27,7 @@ PLACES: Final = {
     "reproduce": "compare:reproduce",
     "run": "image:run",
     "shell": "image:shell",
+    "spec": "spec:spec",
     "test": "smoke:test",
     "verify": "verify:verify",
     "vex": "vex:command",

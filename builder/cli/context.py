@@ -117,6 +117,13 @@ def failing_well(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def fail(error: ComplianceError) -> NoReturn:
+    """End with what went wrong, and the exit code for it."""
+    describe(error)
+    raise click.exceptions.Exit(INVALID if isinstance(error, InvalidInput) else UNDECIDED)
+
+
+def describe(error: ComplianceError) -> None:
+    """Say what went wrong and what to do next, in a workflow as an annotation too."""
     console = Console(stderr=True, highlight=False)
     console.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
     if error.remedy:
@@ -125,4 +132,3 @@ def fail(error: ComplianceError) -> NoReturn:
     session = context.find_object(Session) if context is not None else None
     if session is not None and session.workflow is not None:
         session.workflow.error(error)
-    raise click.exceptions.Exit(INVALID if isinstance(error, InvalidInput) else UNDECIDED)

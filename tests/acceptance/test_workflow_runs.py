@@ -1,20 +1,23 @@
-"""Every `run:` of the workflows and of the action, for real: against a gate that takes the jobs' identity tokens."""
+"""Every `run:` of the workflows and actions, for real: against a gate that takes the jobs' identity tokens."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.acceptance.conftest import MLGATE, Workplace, _listening
 from tests.gate.identity.oidc_issuer import AUDIENCE
 from tests.gate.identity.oidc_issuer import running as running_issuer
-from tests.workflows.github_service import TOKEN, GitHubService
+from tests.workflows.github_service import CLAIMS, TOKEN, GitHubService
 from tests.workflows.github_service import running as running_github
 from tests.workflows.workflow_steps import ROOT, Run, read_yaml, repository
 
@@ -56,9 +59,13 @@ def host(workplace: Workplace, github: GitHubService, iris: Path, tmp_path_facto
     """A gate with the shipped policies that trusts the workplace's key, and the jobs' tokens."""
     root = tmp_path_factory.mktemp("workflow-gate")
     (root / "access.yaml").write_text(ACCESS.format(url=github.issuer.url, audience=AUDIENCE))
+    users = str(root / "users.yaml")
+    add = [*MLGATE, "user", "add", "cluster", "--role", "puller", "--password-stdin", "--users", users]
+    subprocess.run(add, input="cluster-secret", text=True, check=True)
     command = [
         *(*MLGATE, "serve", "--embedded", "--listen", "127.0.0.1:0", "--data", str(root / "gate")),
-        *("--access", str(root / "access.yaml"), "--trusted-keys", str(workplace.root / "trusted-keys")),
+        *("--access", str(root / "access.yaml"), "--users", users),
+        *("--trusted-keys", str(workplace.root / "trusted-keys")),
     ]
     with (root / "log").open("wb") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, env=workplace.environment)
@@ -82,6 +89,7 @@ def job(workplace: Workplace, github: GitHubService, host: str, tmp_path: Path):
         definition = read_yaml(WORKFLOWS / name)
         workspace = tmp_path / "workspace"
         workspace.mkdir()
+        (tmp_path / "runner").mkdir()
         (tmp_path / "event.json").write_text(json.dumps({"pull_request": {"number": 7}}))
         dispatch = (definition.get("on") or definition[True])["workflow_call"]["inputs"]
         contexts: dict[str, object] = {
@@ -104,7 +112,7 @@ def job(workplace: Workplace, github: GitHubService, host: str, tmp_path: Path):
             "GITHUB_REPOSITORY": "octo/iris",
         }
         environment.pop("PYTHONPATH", None)
-        run = Run(workspace, environment, contexts, {**checkouts, "mlbuild": ROOT})
+        run = Run(workspace, tmp_path / "runner", environment, contexts, checkouts)
         for key, one in dispatch.items():
             run.contexts[f"inputs.{key}"] = inputs.get(key.replace("-", "_"), run.value(one.get("default", "")))
         (work,) = definition["jobs"].values()
@@ -119,9 +127,7 @@ def job(workplace: Workplace, github: GitHubService, host: str, tmp_path: Path):
 def test_a_project_that_complies_is_built_checked_pushed_and_verified(job, workplace, host, tmp_path):
     project = repository(ROOT / "examples" / "iris-serving", tmp_path / "iris")
     shutil.copy(workplace.root / "gate-public.pem", project / "gate-public.pem")
-    run = job(
-        "mlbuild.yml", {"project": project}, gate=host, audience=AUDIENCE, gate_key="gate-public.pem", tag="1.0"
-    )
+    run = job("mlbuild.yml", {".": project}, gate=host, audience=AUDIENCE, gate_key="gate-public.pem", tag="1.0")
     assert not run.failed, run.output
     assert run.ran == [
         "Install",
@@ -142,15 +148,14 @@ def test_a_project_that_complies_is_built_checked_pushed_and_verified(job, workp
 
 def test_a_project_that_does_not_comply_is_blocked_with_annotations_on_its_lines(job, host, tmp_path):
     """The annotations stand at the requirement and at the key of the spec that brought the culprit."""
-    checkout = repository(
-        ROOT / "examples" / "legacy-notebook", tmp_path / "checkout" / "teams" / "vision"
-    ).parents[1]
-    shutil.move(checkout / "teams" / "vision" / ".git", checkout / ".git")
-    run = job("mlbuild.yml", {"project": checkout}, gate=host, audience=AUDIENCE, project="teams/vision")
+    checkout = tmp_path / "checkout"
+    below = repository(ROOT / "examples" / "legacy-notebook", checkout / "teams" / "vision")
+    shutil.move(below / ".git", checkout / ".git")
+    run = job("mlbuild.yml", {".": checkout}, gate=host, audience=AUDIENCE, project="teams/vision")
     assert run.failed
     assert run.ran == ["Install", "Take the signing key", "Build and check", "Forget the signing key"]
-    pillow = _line(checkout / "teams/vision/requirements.txt", "pillow==9.4.0")
-    root = _line(checkout / "teams/vision/mlbuild.yaml", "user: root")
+    pillow = _line(below / "requirements.txt", "pillow==9.4.0")
+    root = _line(below / "mlbuild.yaml", "user: root")
     assert f"::error file=teams/vision/requirements.txt,line={pillow},title=REFUSED" in run.output
     assert f"::error file=teams/vision/mlbuild.yaml,line={root},title=REFUSED" in run.output
     assert "Process completed with exit code 1" in run.output
@@ -168,7 +173,7 @@ def test_what_only_the_gate_refuses_is_annotated_by_the_gates_decision(job, host
     project = repository(ROOT / "examples" / "legacy-notebook", tmp_path / "legacy")
     (project / "rules").mkdir()
     (project / "rules" / "lenient.yaml").write_text(LENIENT)
-    run = job("mlbuild.yml", {"project": project}, gate=host, audience=AUDIENCE, policies="rules", sarif=False)
+    run = job("mlbuild.yml", {".": project}, gate=host, audience=AUDIENCE, policies="rules", sarif=False)
     assert run.failed
     assert run.ran[-2:] == ["Push", "Forget the signing key"]
     pillow = _line(project / "requirements.txt", "pillow==9.4.0")
@@ -182,13 +187,78 @@ def test_a_change_of_policies_is_commented_once(job, github, host, tmp_path):
     serving = after / "policies" / "serving.yaml"
     serving.write_text(serving.read_text().replace("grace-days: 14", "grace-days: 7"))
     github.claims["ref"] = "refs/pull/7/merge"
-    run = job("policies.yml", {"project": after, "before": before}, gate=host, audience=AUDIENCE)
+    run = job("policies.yml", {"after": after, "before": before}, gate=host, audience=AUDIENCE)
     assert not run.failed, run.output
     assert run.ran == ["Install", "Lint", "Policy tests", "Log in to the gate", "Say what it would do"]
+    github.claims["ref"] = CLAIMS["ref"]
     (comment,) = github.comments
     assert "| stricter | serving | serving-no-known-high | grace-days: 7, was 14 |" in comment["body"]
     assert "of 1 image would change verdict" in comment["body"]
     assert "grace-days: 7, was 14" in run.summary
+
+
+def scripts_of(name: str) -> list[str]:
+    """What the ready file of another CI runs, in order."""
+    text = (ROOT / "examples" / "ci" / name).read_text()
+    if name == "Jenkinsfile":
+        return [script for script in re.findall(r"sh '([^']*)'", text) if script.startswith("mlbuild")]
+    document = YAML(typ="safe").load(text)
+    if name == "gitlab-ci.yml":
+        script: list[str] = document["image"]["script"]
+        return script
+    return [step["script"] for step in document["spec"]["steps"]]
+
+
+@pytest.mark.parametrize("name", ["gitlab-ci.yml", "Jenkinsfile", "tekton-task.yaml"])
+@pytest.mark.parametrize("example", ["iris-serving", "legacy-notebook"])
+def test_the_ready_files_of_other_cis_run(name, example, workplace, github, host, tmp_path):
+    project = repository(ROOT / "examples" / example, tmp_path / "project")
+    shutil.copy(workplace.root / "gate-public.pem", project / "gate-public.pem")
+    assert github.issuer is not None
+    token = github.issuer.token({**CLAIMS, "aud": AUDIENCE})
+    (tmp_path / "token").write_text(token)
+    environment = {
+        **workplace.environment,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "MLBUILD_GATE": host,
+        "MLBUILD_GATE_KEY": "gate-public.pem",
+        "MLBUILD_KEY": str(tmp_path / "state" / "key.pem"),
+        "MLBUILD_TRUSTED_KEYS": str(tmp_path / "state" / "trusted-keys"),
+        "DOCKER_CONFIG": str(tmp_path / "state" / "docker"),
+        "MLBUILD_ID_TOKEN": token,
+        "SIGNING_KEY": str(workplace.root / "key.pem"),
+        "REPOSITORY": "serving/iris",
+        "REFERENCE": f"{host}/serving/iris:7",
+        **dict.fromkeys(("TAG", "BUILD_NUMBER", "CI_COMMIT_SHORT_SHA"), "7"),
+    }
+    said, code = "", 0
+    for script in scripts_of(name):
+        for written, here in (
+            ("/etc/mlbuild/signing-key.pem", environment["SIGNING_KEY"]),
+            ("/var/run/secrets/gate/token", str(tmp_path / "token")),
+            ("$(results.verified.path)", str(tmp_path / "verified")),
+        ):
+            script = script.replace(written, here)
+        done = subprocess.run(
+            ["bash", "-e", "-c", script],
+            cwd=project,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        said, code = said + done.stdout, done.returncode
+        if code:
+            break
+    if example == "iris-serving":
+        assert code == 0, said
+        assert f"ADMITTED {host}/serving/iris@sha256:" in said
+        assert "VERIFIED" in said or json.loads((tmp_path / "verified").read_text())["verified"]
+    else:
+        assert code == 1, said
+        assert "REFUSED serving/legacy-notebook" in said
+        assert "logged in" not in said
 
 
 def _line(path: Path, text: str) -> int:

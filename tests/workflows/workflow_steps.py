@@ -34,10 +34,11 @@ class Run:
     """A job under way. `contexts` are the values of expressions by their full names."""
 
     workspace: Path
+    runner: Path
     environment: dict[str, str]
     contexts: dict[str, Any]
     checkouts: Mapping[str, Path]
-    """What a checkout with such a `path:` finds."""
+    """What a checkout with such a `path:` finds; `.` for one without."""
     log: list[str] = field(default_factory=list)
     sarif: list[dict[str, Any]] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
@@ -45,7 +46,7 @@ class Run:
 
     @property
     def summary(self) -> str:
-        path = self.workspace / "summary.md"
+        path = self.runner / "summary.md"
         return path.read_text() if path.exists() else ""
 
     @property
@@ -93,12 +94,11 @@ class Run:
     def _step(self, step: dict[str, Any], action: Path | None) -> None:
         given = {name: self.value(value) for name, value in (step.get("with") or {}).items()}
         uses = str(step.get("uses", ""))
-        if uses.startswith("./"):
-            self._action(uses, given, step["id"])
+        if uses.startswith("$/"):
+            self._action(ROOT / uses.removeprefix("$/"), given, step.get("id", ""))
         elif uses.startswith("actions/checkout@"):
-            target = self.workspace / given["path"]
-            if not target.exists():
-                target.symlink_to(self.checkouts[given["path"]])
+            where = given.get("path", ".")
+            shutil.copytree(self.checkouts[where], self.workspace / where, dirs_exist_ok=True)
         elif uses.startswith("github/codeql-action/upload-sarif@"):
             files = sorted(Path(given["sarif_file"]).glob("*.sarif"))
             assert files, "there is nothing to upload"
@@ -107,29 +107,32 @@ class Run:
             assert not uses, f"these tests do not know {uses}"
             self._bash(step, action)
 
-    def _action(self, uses: str, given: dict[str, Any], identifier: str) -> None:
-        folder = self.workspace / uses
+    def _action(self, folder: Path, given: dict[str, Any], identifier: str) -> None:
         definition = read_yaml(folder / "action.yml")
         outer = self.contexts
-        inputs = {name: given.get(name) or one.get("default", "") for name, one in definition["inputs"].items()}
+        inputs = {
+            name: given.get(name) or one.get("default", "") for name, one in definition.get("inputs", {}).items()
+        }
         kept = {name: value for name, value in outer.items() if not name.startswith(("inputs.", "steps."))}
         self.contexts = kept | {f"inputs.{name}": _said(value) for name, value in inputs.items()}
         self.steps(definition["runs"]["steps"], folder)
-        outputs = {name: self.value(one["value"]) for name, one in definition["outputs"].items()}
+        outputs = {name: self.value(one["value"]) for name, one in definition.get("outputs", {}).items()}
         self.contexts = outer | {f"steps.{identifier}.outputs.{name}": one for name, one in outputs.items()}
 
     def _bash(self, step: dict[str, Any], action: Path | None) -> None:
-        said = self.workspace / "output"
+        said, path = self.runner / "output", self.runner / "path"
         said.write_text("")
+        path.write_text("")
         environment = {
             **self.environment,
             "GITHUB_OUTPUT": str(said),
-            "GITHUB_STEP_SUMMARY": str(self.workspace / "summary.md"),
+            "GITHUB_PATH": str(path),
+            "GITHUB_STEP_SUMMARY": str(self.runner / "summary.md"),
             "GITHUB_WORKSPACE": str(self.workspace),
             **({"GITHUB_ACTION_PATH": str(action)} if action else {}),
             **{name: _said(self.value(value)) for name, value in (step.get("env") or {}).items()},
         }
-        script = self.workspace / "step.sh"
+        script = self.runner / "step.sh"
         script.write_text(step["run"])
         assert "${{" not in step["run"], "an expression in a script can be made to be another script"
         done = subprocess.run(
@@ -147,6 +150,8 @@ class Run:
         self.failed |= done.returncode != 0
         if done.returncode:
             self.log.append(f"Error: Process completed with exit code {done.returncode}.\n")
+        for line in path.read_text().splitlines():
+            self.environment["PATH"] = f"{line}:{self.environment['PATH']}"
         for line in said.read_text().splitlines():
             name, _, value = line.partition("=")
             self.contexts[f"steps.{step.get('id')}.outputs.{name}"] = value
