@@ -98,7 +98,9 @@ def _annotate(
         return
     host = target.registry
     with closing(Transport(host, credentials, plain_http=is_loopback(host))) as gate:
-        decision = decision_at(gate, report, f"repository:{target.repository}:pull")
+        scope = f"repository:{target.repository}:pull"
+        gate.authenticate(scope)
+        decision = decision_at(gate, report, scope)
     workflow.decision(decision, places_in_repository(project.spec_path, project.spec))
 
 

@@ -36,6 +36,7 @@ oidc:
         repositories: ["serving/**"]
       - when: {{repository_owner_id: "9919", ref: "refs/pull/*/merge"}}
         role: security
+        repositories: ["**"]
 """
 LENIENT = """\
 name: lenient
