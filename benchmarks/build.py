@@ -183,7 +183,7 @@ def report(measured: Mapping[str, Sequence[Measured]], rounds: int) -> None:
 
 def write_base(root: Path) -> Path:
     """The base as an OCI layout that buildah takes."""
-    from builder.bases import build_base
+    from builder.bases.build import build_base
     from builder.cache import Cache
     from builder.progress import Quiet
     from builder.settings import read_settings

@@ -28,7 +28,7 @@ from builder.inside.sandbox import Sandbox
 from builder.pipeline import BuiltProject
 from builder.progress import Quiet
 from builder.project import open_project
-from builder.settings import Settings
+from builder.settings import read_settings
 from builder.workshop import Workshop
 
 EXAMPLE: Final = Path(__file__).resolve().parent.parent / "examples" / "iris-serving"
@@ -76,7 +76,7 @@ def build(scratch: Path, bytecode: bool) -> BuiltProject:
     shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns(".mlbuild"))
     spec = project / "mlbuild.yaml"
     spec.write_text(spec.read_text(encoding="utf-8") + f"bytecode: {str(bytecode).lower()}\n", encoding="utf-8")
-    settings = Settings(key=scratch / "key.pem", trusted_keys=scratch / "keys")
+    settings = read_settings(key=scratch / "key.pem", trusted_keys=scratch / "keys")
     return pipeline.build(open_project(project), Workshop(settings, Quiet(), now=datetime.now(UTC)))
 
 

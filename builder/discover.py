@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from builder.foreign_locks import UV_LOCK
 from builder.imports import Imports, Source, find_imports, read_sources
-from builder.requirements import read_inputs
+from builder.requirement_files import read_inputs
 from builder.spec import SPEC_NAME, Spec
 from compliance.document import parse_document, to_model
 from compliance.errors import InvalidInput

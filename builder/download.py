@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,27 @@ import httpx
 
 from builder.artifact import Artifact, FetchError
 from builder.cache import Cache, storing
+from builder.index_auth import IndexAuth
 from builder.layers.tar import CHUNK
 from builder.progress import Advance
 from compliance.retries import Retries
 
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+_TIMEOUT: Final = httpx.Timeout(30.0, connect=15.0)
+
+
+def download_client() -> httpx.Client:
+    """What downloads share: connections, the machine's certificate authorities, credentials of indexes."""
+    return httpx.Client(verify=_trusted(), timeout=_TIMEOUT, follow_redirects=True, auth=IndexAuth(os.environ))
+
+
+def _trusted() -> ssl.SSLContext:
+    """The usual public certificate authorities, and the system's, which may include a company's own."""
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    return context
 
 
 class _Cut(Exception):

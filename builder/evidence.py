@@ -16,10 +16,11 @@ from builder.layers.tar import LAYOUT_VERSION
 from builder.lock_facts import as_evidence, inventory_packages
 from builder.lockfile import LockFile
 from builder.materials import lock_materials
+from builder.sbom import sbom_of
 from builder.settings import Settings
 from builder.spec import Spec
 from builder.state import State
-from builder.system import system_packages
+from builder.system.inventory import system_packages
 from builder.workshop import Workshop
 from compliance.attest.bundle import sign_statement, verify_bundle
 from compliance.attest.keys import TrustedKeys, generate_key, import_key, load_signer
@@ -31,7 +32,6 @@ from compliance.evidence import Absent, Build, Evidence, Provenance, Sbom, Subje
 from compliance.inventory import Inventory, ModelFile
 from compliance.inventory import Settings as RuntimeSettings
 from compliance.oci.digest import Digest
-from compliance.sbom import to_cyclonedx
 
 _AFTER_BUILD = Absent("known once the image is built", pending=True)
 
@@ -80,7 +80,7 @@ def sign_evidence(
     if not settings.key.exists():
         make_signing_key(settings.key, settings.trusted_keys)
     inventory = inventory_of(base, lock, image)
-    sbom = to_cyclonedx(inventory, name=spec.image, models=models)
+    sbom = sbom_of(inventory, spec.image, models, state)
     subjects = subjects_for(spec.image, image.digest, image.config_digest)
     provenance = slsa_statement(
         subjects,
@@ -94,7 +94,6 @@ def sign_evidence(
         materials=lock_materials(lock, base),
         build=build_facts(spec, lock, image),
     )
-    state.write("sbom.cdx.json", sbom)
     return SignedEvidence(
         sbom,
         _signed("sbom.sigstore.json", sbom_statement(subjects, sbom), state, settings),
@@ -121,6 +120,8 @@ def lock_evidence(
     spec: Spec, base: BaseDefinition, lock: LockFile, settings: ImageSettings, app: AppReading, workshop: Workshop
 ) -> Evidence:
     """What is known before a wheel is downloaded. The rest is pending."""
+    from compliance.sbom import to_cyclonedx  # imported where one is written: the library takes long
+
     below = config_of(base.settings, base.platform, base.base.diff_ids, base.created)
     inventory = inventory_of(base, lock)
     return Evidence(

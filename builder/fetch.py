@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
-
-import httpx
 
 from builder.artifact import Artifact, FetchError
 from builder.cache import Cache
-from builder.download import Download
-from builder.indexes import IndexAuth
 from builder.progress import Progress
 from compliance.retries import Retries
 
 __all__ = ["Artifact", "FetchError", "Retries", "arrived", "fetch", "fetching"]
-
-_TIMEOUT: Final = httpx.Timeout(30.0, connect=15.0)
 
 
 def fetch(
@@ -74,11 +65,13 @@ def fetching(
     if not missing:
         yield arrivals
         return
+    from builder.download import Download, download_client  # imported where something is not there yet
+
     total = sum(artifact.size or 0 for artifact in missing.values())
     progress.step(f"Downloading {len(missing)} files, {total / 1e6:,.0f} MB")
     stop = threading.Event()
     with (
-        _client() as client,
+        download_client() as client,
         ThreadPoolExecutor(workers, "fetch") as pool,
     ):
 
@@ -95,14 +88,3 @@ def fetching(
             stop.set()
             for future in arrivals.values():
                 future.cancel()
-
-
-def _client() -> httpx.Client:
-    return httpx.Client(verify=_trusted(), timeout=_TIMEOUT, follow_redirects=True, auth=IndexAuth(os.environ))
-
-
-def _trusted() -> ssl.SSLContext:
-    """The usual public certificate authorities, and the system's, which may include a company's own."""
-    context = httpx.create_ssl_context()
-    context.load_default_certs()
-    return context

@@ -7,15 +7,12 @@ the same index. Sources on the local disk are left out: a lock must mean the sam
 from __future__ import annotations
 
 import configparser
-import netrc
 import os
 import ssl
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
-
-import httpx
 
 from compliance.errors import InvalidInput, Location
 
@@ -94,32 +91,8 @@ def has_system_certificates() -> bool:
     return paths.capath is not None and any(Path(paths.capath).iterdir())
 
 
-class IndexAuth(httpx.Auth):
-    """Sends the credentials of an index, and only to that index's host.
-
-    They come from the address that is asked, else from the index addresses in the environment and in pip's
-    settings (`UV_INDEX=https://user:token@host/simple`), else from ~/.netrc.
-    """
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._by_host = dict(_credentials(environment))
-        self._netrc = _netrc(environment)
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        found = self._by_host.get(request.url.netloc.decode("ascii"))
-        if request.url.userinfo:
-            basic = httpx.BasicAuth(request.url.username, request.url.password)
-            yield from basic.auth_flow(request)
-        elif found is not None:
-            basic = httpx.BasicAuth(*found)
-            yield from basic.auth_flow(request)
-        elif self._netrc is not None:
-            yield from self._netrc.auth_flow(request)
-        else:
-            yield request
-
-
-def _credentials(environment: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, str]]]:
+def index_credentials(environment: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """User and password by host, from the index addresses in the environment and in pip's settings."""
     known = uv_environment(environment)
     for name in (*_UV_EXTRA, *_UV_DEFAULT):
         for item in known.get(name, "").split():
@@ -127,11 +100,3 @@ def _credentials(environment: Mapping[str, str]) -> Iterator[tuple[str, tuple[st
             if parts.username is not None:
                 host = parts.netloc.rpartition("@")[2]
                 yield host, (unquote(parts.username), unquote(parts.password or ""))
-
-
-def _netrc(environment: Mapping[str, str]) -> httpx.NetRCAuth | None:
-    path = Path(environment.get("NETRC") or Path(environment.get("HOME", "/nonexistent")) / ".netrc")
-    try:
-        return httpx.NetRCAuth(str(path)) if path.is_file() else None
-    except (netrc.NetrcParseError, OSError) as error:
-        raise InvalidInput("cannot be read", at=Location(path), remedy="Correct the file or remove it.") from error

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from builder.accelerators import accelerated, check_base, check_packages, read_indexes
+from builder.accelerators import accelerated, read_indexes
 from builder.cache import Cache
+from builder.cuda import check_base, check_packages
 from builder.dependencies import Dependencies, trace
 from builder.lock_pins import pins_of
 from builder.lock_reader import parse_lock
@@ -22,10 +23,11 @@ from builder.metadata import read_metadata
 from builder.models.lock import lock_models
 from builder.one_answer import resolve_for_all
 from builder.progress import Progress
-from builder.requirements import read_inputs
-from builder.sdists import Resolution, Resolver, opening
+from builder.requirement_files import read_inputs
+from builder.sdists.needed import opening
+from builder.sdists.resolve import Resolution, Resolver
 from builder.spec import Spec
-from builder.system import AskedDebs, lock_system
+from builder.system.lock import AskedDebs, lock_system
 from builder.target import Target
 from builder.uv import Question, Uv
 from builder.yanked import read_yanked

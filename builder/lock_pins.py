@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from builder.lockfile import LockFile, Pins
 from builder.models.asked import asked
-from builder.requirements import Inputs, read_inputs
+from builder.requirement_files import read_inputs
+from builder.requirements import Inputs
 from builder.spec import SPEC_NAME, Spec
 from builder.target import Target
 from compliance.bases import BaseDefinition

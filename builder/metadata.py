@@ -28,7 +28,8 @@ from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from builder.errors import BuilderError
-from builder.indexes import IndexAuth, has_system_certificates
+from builder.index_auth import IndexAuth
+from builder.indexes import has_system_certificates
 from builder.licences import licence_of, recognise, spdx
 from builder.progress import Progress
 from builder.uv import ResolvedWheel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from builder.sdists import Resolution
+from builder.sdists.resolve import Resolution
 from builder.target import Target
 from builder.uv import Question
 from compliance.errors import InvalidInput

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from builder.lock import lock_project
 from builder.lock_pins import is_current
 from builder.lock_reader import read_lock
 from builder.lockfile import LockFile
@@ -30,6 +29,8 @@ def settle_lock(project: Project, workshop: Workshop, *, upgrade: bool = False, 
         if current:
             return lock
         workshop.progress.step(reason)
+    from builder.lock import lock_project  # imported where a lock is made, since most runs have one that answers
+
     subject = Subject(project.spec.image, project.spec.stage)
     return lock_project(
         project.spec,

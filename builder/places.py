@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from builder.lockfile import LOCK_NAME
 from builder.repository import path_in_repository
-from builder.requirements import read_inputs
+from builder.requirement_files import read_inputs
 from builder.spec import Spec
 from compliance.document import Document, KeyPath, read_document
 from compliance.inventory import Origin

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from builder.accelerators import required_driver
 from builder.app_reading import AppReading, models_of_app, read_app
-from builder.bases import build_base
+from builder.bases.build import build_base
 from builder.cache import prune
 from builder.closure import check_closure
+from builder.cuda import required_driver
 from builder.evidence import SignedEvidence, image_evidence, lock_evidence, sign_evidence
 from builder.fetch import Artifact, arrived, fetch, fetching
 from builder.image import BuiltImage, ImageLayer, app_layer, build_image
@@ -21,8 +21,8 @@ from builder.models.reading import read_models
 from builder.moment import source_date
 from builder.project import Project
 from builder.project_wheels import needed_wheels, rules_of
-from builder.sdists import as_wheels, opening
-from builder.system import system_layer
+from builder.sdists.needed import as_wheels, opening
+from builder.system.layer import system_layer
 from builder.wheel_layers import making_ahead
 from builder.wheel_plan import wheel_input
 from builder.workshop import Workshop
@@ -65,6 +65,8 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
     """Build the image from its lock and sign its evidence. What is there already is not made again."""
     definition = workshop.base(project.spec.base, project.architecture)
     settings, cache, progress = workshop.settings, workshop.cache, workshop.progress
+    inputs = inputs_of(project, workshop, lock)
+    changed = project.state.built_from != inputs
     wheels = [wheel_input(package.installed, cache) for package in lock.wheels]
     rules = rules_of(project.spec, definition, lock)
     builder = opening(definition, cache, progress, workers=settings.workers, allowed=settings.sdist)
@@ -96,7 +98,7 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
         )
         with making_ahead(wheels, arrivals, rules, cache, progress):
             arrived(arrivals)
-        if project.state.built_from != inputs_of(project, workshop, lock):
+        if changed:
             depends_on = {wheel.name: wheel.depends_on for wheel in lock.wheels}
             check_closure(
                 wheels,
@@ -128,8 +130,9 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
     evidence = sign_evidence(
         project.spec_path, project.spec, definition, lock, image, listed, project.state, settings
     )
-    project.state.built_from = inputs_of(project, workshop, lock)
-    prune(cache, max_size=settings.cache_limit)
+    if changed:  # else nothing was added
+        prune(cache, max_size=settings.cache_limit)
+        project.state.built_from = inputs
     return BuiltProject(project.spec.image, lock, layout, image, evidence)
 
 

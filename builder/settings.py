@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from platformdirs import user_cache_path, user_config_path
-from pydantic import ByteSize, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 
 from compliance.errors import InvalidInput, Location
 from compliance.shipped import shipped
 
 CONFIG_FILE: Final = user_config_path("mlbuild") / "config.toml"
+PREFIX: Final = "MLBUILD_"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Where things are. Every field can be set as MLBUILD_<NAME> or in the configuration file."""
 
-    model_config = SettingsConfigDict(env_prefix="MLBUILD_", extra="forbid", frozen=True, toml_file=CONFIG_FILE)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     cache: Path = Field(
         default_factory=lambda: user_cache_path("mlbuild"), description="Downloads, layers, databases."
@@ -60,27 +57,41 @@ class Settings(BaseSettings):
     sdist: bool = Field(default=True, description="Whether packages without a wheel may be built from source.")
     workers: int = Field(default=8, ge=1, le=64, description="Downloads and uploads at once.")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
+def read_settings(
+    environment: Mapping[str, str] = os.environ, file: Path = CONFIG_FILE, **given: object
+) -> Settings:
+    """The settings in force; `given` ones come before all others.
 
-def read_settings() -> Settings:
-    """The settings in force. Raises InvalidInput that names the key when one cannot be accepted."""
+    Raises InvalidInput that names the key when one cannot be accepted.
+    """
     try:
-        return Settings()
+        return Settings.model_validate(_in_file(file) | _in_environment(environment) | given)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in problem["loc"])
         raise InvalidInput(
-            f"setting {name!r}: {problem['msg']}", remedy=f"Mend MLBUILD_{name.upper()} or {CONFIG_FILE}."
+            f"setting {name!r}: {problem['msg']}", remedy=f"Mend {PREFIX}{name.upper()} or {file}."
         ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"is not valid TOML: {error}", at=Location(CONFIG_FILE)) from error
+
+
+def _in_file(path: Path) -> dict[str, Any]:
+    """What the file says; nothing where there is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise InvalidInput(f"cannot be read: {error.strerror}", at=Location(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"is not valid TOML: {error}", at=Location(path)) from error
+
+
+def _in_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What variables of our prefix say, in capitals or not. Those that are no setting are other programs'."""
+    found = {name.upper(): value for name, value in environment.items()}
+    return {
+        field: found[variable]
+        for field in Settings.model_fields
+        if (variable := f"{PREFIX}{field.upper()}") in found
+    }

@@ -20,7 +20,6 @@ A failure at any step admits nothing. There is no way around a step.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -33,15 +32,14 @@ from compliance.models import LayerMemory
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import Index, Manifest
 from compliance.oci.registry import RegistryClient
-from compliance.policy.canonical import canonical_json
 from compliance.policy.decision import Decision, Mode, Verdict, Violation
 from compliance.policy.evaluate import evaluate
-from compliance.policy.reports import one_line, to_json
 from gate import own_rules
 from gate.arrival import LAYER_TYPES, Push, is_evidence, why_no_image
 from gate.audit.entry import Action
 from gate.audit.entry import decided as told
 from gate.blob_cache import BlobCache
+from gate.decision_record import record_of
 from gate.errors import Code, Fault
 from gate.examination import Examination, examine_bundle, resolve
 from gate.publication import Publication, Ruling, digests, reaching
@@ -51,7 +49,6 @@ from gate.store import Store
 
 REPEATED_FOR: Final = timedelta(hours=1)
 """How long a decision answers for another push of the same image, while nothing it depends on has changed."""
-
 
 log = logging.getLogger(__name__)
 
@@ -203,23 +200,8 @@ class Admission:
 
     def _record(self, push: Push, inputs: Digest, decision: Decision, evidence: Evidence) -> StoredDecision:
         """Step 9."""
-        stored = StoredDecision(
-            id=secrets.token_hex(8),
-            repository=push.repository,
-            digest=push.digest,
-            tag=push.tag,
-            user=push.user,
-            at=decision.at,
-            verdict=decision.verdict,
-            line=one_line(decision),
-            inputs=inputs,
-            policy_digest=decision.policy_digest,
-            evidence_digest=decision.evidence_digest,
-            databases="\n".join(f"{each.name} {each.digest}" for each in decision.databases),
-            decision=to_json(decision),
-            evidence=canonical_json(evidence),
-            mode=decision.mode,
-        )
+        name = push.repository, push.digest
+        stored = record_of(name, decision, evidence, inputs, user=push.user, tag=push.tag)
         self._store.record(stored)
         log.info(
             "decision %s on %s@%s, pushed by %s: %s",

@@ -7,7 +7,7 @@ import fcntl
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -25,8 +25,9 @@ from gate.api import openapi
 from gate.audit.checkpoints import FILE as CHECKPOINTS
 from gate.audit.checkpoints import Checkpoints
 from gate.blob_cache import BlobCache
+from gate.database import DatabaseUnavailable
 from gate.embedded import EmbeddedRegistry
-from gate.errors import Code, Fault
+from gate.errors import NO_DATABASE, Code, Fault
 from gate.identity.access import watch_access
 from gate.identity.authentication import Authentication
 from gate.identity.limits import Limits
@@ -226,7 +227,8 @@ def _answer_errors(app: FastAPI) -> None:
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:
     log.warning("%s %r: %s", request.method, request.url.path, error)
-    return of_fault(Fault(503, Code.UNAVAILABLE, f"{error}; nothing was admitted"))
+    told = NO_DATABASE if isinstance(error, DatabaseUnavailable) else str(error)
+    return of_fault(Fault(503, Code.UNAVAILABLE, f"{told}; nothing was admitted"))
 
 
 async def _on_no_route(request: Request, error: Exception) -> Response:
@@ -239,7 +241,3 @@ async def _on_bad_parameter(request: Request, error: Exception) -> Response:  # 
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
     first = error.errors()[0]
     return of_fault(Fault(400, Code.UNSUPPORTED, f"{first['loc'][-1]}: {first['msg']}"))
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

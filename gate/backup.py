@@ -30,6 +30,7 @@ from gate.settings import Settings
 SQLITE_COPY: Final = "gate.db"
 POSTGRESQL_COPY: Final = "gate.dump"
 USERS: Final = "users.yaml"
+ACCESS: Final = "access.yaml"
 
 
 def back_up(settings: Settings, target: Path) -> None:
@@ -87,7 +88,7 @@ def restore(settings: Settings, source: Path) -> None:
 def _files(settings: Settings) -> Sequence[tuple[Path, str]]:
     """What a gate keeps beside its database, and what it is called in a backup."""
     beside = [(settings.data / name, name) for name in (CHECKPOINTS, KEY, NAME_FILE)]
-    return [*beside, (settings.users_file, USERS)]
+    return [*beside, (settings.users_file, USERS), (settings.access_file, ACCESS)]
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:

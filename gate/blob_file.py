@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from http import HTTPStatus
@@ -82,7 +83,7 @@ async def _send(file: BinaryIO, part: range, scope: Scope, send: Send) -> None:
         file.seek(part.start)
         left = len(part)
         while left:
-            data = file.read(min(CHUNK, left))
+            data = await asyncio.to_thread(file.read, min(CHUNK, left))
             if not data:
                 return  # shorter than it was: the answer stays incomplete, and the connection is cut
             left -= len(data)

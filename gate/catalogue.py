@@ -20,7 +20,7 @@ from compliance.policy.decision import Mode, Verdict
 from gate.database import Database
 from gate.paging import after_key
 from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement, StoredTag
-from gate.standings import StoredStanding
+from gate.standings import StoredStanding, has_ended, in_force
 
 Key = tuple[str, Digest]
 """A repository, and a digest in it."""
@@ -87,7 +87,7 @@ class Catalogue:
         available = _available(now).label("available")
         query = (
             select(StoredManifest.kind, available, func.count())
-            .outerjoin(StoredStanding, _same(StoredStanding))
+            .outerjoin(StoredStanding, in_force())
             .group_by(StoredManifest.kind, available)
         )
         with self._database.reading() as session:
@@ -218,7 +218,7 @@ def _judged(newest: type[StoredDecision], now: datetime) -> Select[*tuple[Any, .
             StoredManifest,
             and_(StoredManifest.repository == newest.repository, StoredManifest.digest == newest.digest),
         )
-        .outerjoin(StoredStanding, _same(StoredStanding))
+        .outerjoin(StoredStanding, in_force())
         .where(
             ~exists().where(
                 other.repository == newest.repository,
@@ -233,11 +233,7 @@ def _available(now: datetime) -> ColumnElement[str]:
     return case(
         (StoredManifest.digest.is_(None), Availability.ABSENT.value),
         (StoredManifest.audited, Availability.AUDITED.value),
-        (StoredStanding.until <= now, Availability.ENDED.value),
+        (has_ended(now), Availability.ENDED.value),
         (StoredStanding.until.is_not(None), Availability.ENDING.value),
         else_=Availability.PULLABLE.value,
     )
-
-
-def _same(standing: type[StoredStanding]) -> ColumnElement[bool]:
-    return and_(standing.repository == StoredManifest.repository, standing.digest == StoredManifest.digest)

@@ -26,6 +26,10 @@ _FILE_REMEDY: Final = "Check that the disk has room and that the gate may write 
 _SERVER_REMEDY: Final = "Check that the server runs, that the URL is right, and that its user may write there."
 
 
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be used. The message names it, so it is for those who run the gate alone."""
+
+
 class Database:
     """One database. May be used from several threads. Raises Unavailable when it cannot be used.
 
@@ -103,7 +107,7 @@ class Database:
             yield
         except SQLAlchemyError as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            raise Unavailable(
+            raise DatabaseUnavailable(
                 f"the gate's database {self.name} cannot be used: {' '.join(str(cause).split())}",
                 remedy=_SERVER_REMEDY if self.is_shared else _FILE_REMEDY,
             ) from error

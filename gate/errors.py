@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 from compliance.errors import ComplianceError
+
+NO_DATABASE: Final = "the gate's database cannot be used"
+"""All that is said of it to those who do not run the gate: where it is and why are in the log."""
 
 
 class GateError(ComplianceError):

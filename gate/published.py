@@ -1,17 +1,27 @@
-"""Everything that may be read, a piece at a time, for who holds it against the registry behind the gate."""
+"""Everything that may be read, a piece at a time, for who holds it against the registry or against other rules."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, NamedTuple
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, tuple_
 
 from compliance.oci.digest import Digest
 from gate.database import Database
-from gate.schema import StoredBlob, StoredManifest, StoredPart, StoredTag
+from gate.paging import after_key
+from gate.schema import Kind, StoredBlob, StoredDecision, StoredManifest, StoredPart, StoredTag
+from gate.standings import StoredStanding, in_force
 
 _PAGE: Final = 500
+_JUDGED: Final = (Kind.IMAGE, Kind.ARTIFACT)
+
+
+class Place(NamedTuple):
+    """A manifest in a repository, in the order in which they are listed."""
+
+    repository: str
+    digest: Digest
 
 
 class Published:
@@ -69,3 +79,36 @@ class Published:
         )
         with self._database.reading() as session:
             return tuple(session.scalars(query))
+
+    def repositories(self) -> Sequence[str]:
+        """Where anything was judged."""
+        query = select(StoredManifest.repository).distinct().where(StoredManifest.kind.in_(_JUDGED))
+        with self._database.reading() as session:
+            return session.scalars(query).all()
+
+    def places(self, repositories: Collection[str], after: Place | None, limit: int) -> Sequence[Place]:
+        """The first `limit` images and artifacts of these repositories, of those that come after one."""
+        query = (
+            select(StoredManifest.repository, StoredManifest.digest)
+            .where(StoredManifest.kind.in_(_JUDGED), StoredManifest.repository.in_(repositories))
+            .order_by(StoredManifest.repository, StoredManifest.digest)
+            .limit(limit)
+        )
+        if after is not None:
+            query = query.where(after_key((StoredManifest.repository, StoredManifest.digest), after))
+        with self._database.reading() as session:
+            return [Place(*row) for row in session.execute(query)]
+
+    def decision(self, place: Place) -> StoredDecision | None:
+        """The newest decision on a manifest that can be pulled; None when it no longer is one."""
+        query = (
+            select(StoredDecision)
+            .join(
+                StoredManifest,
+                (StoredManifest.repository == place.repository) & (StoredManifest.digest == place.digest),
+            )
+            .outerjoin(StoredStanding, in_force())
+            .where(StoredDecision.id == func.coalesce(StoredStanding.decision, StoredManifest.decision))
+        )
+        with self._database.reading() as session:
+            return session.scalars(query).first()

@@ -11,9 +11,8 @@ alone for as long as it may still be at it; it cannot finish what was settled in
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,12 +23,11 @@ from compliance.oci.digest import Digest
 from compliance.oci.registry import RegistryClient, RegistryError
 from gate.intents import Intents, StoredIntent
 from gate.publication import Publication
+from gate.rounds import Rounds
 from gate.store import Store
 
 OTHERS: Final = timedelta(minutes=30)
 """How long another gate may be at something: far longer than a registry is waited for."""
-
-RETRY_SECONDS: Final = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -71,14 +69,14 @@ class Reconciler:
         self._client = client
         self._now = now
         self._uploads_kept = uploads_kept
-        self._ending = threading.Event()
+        self._rounds = Rounds("putting right what was left half done")
 
     def run(self, *, dry: bool = False) -> tuple[Repair, ...]:
         """Settle what is left over; `dry` only tells what would be done. Raises Unavailable without a database."""
         repairs: list[Repair] = []
         with self._client() as client:
             for intent in self._intents.all():
-                if self._ending.is_set():
+                if self._rounds.ending:
                     break
                 if self._is_left_over(intent):
                     repairs += self._settle(client, intent, dry=dry)
@@ -101,28 +99,17 @@ class Reconciler:
                     repairs += _taken(repository, self._tag_steps(client, repository, tag), dry=dry)
         return tuple(repairs)
 
-    @contextmanager
-    def repairing(self, every: float) -> Iterator[None]:
+    def repairing(self, every: float) -> AbstractContextManager[None]:
         """Settle what is left over now, and again every so many seconds, for as long as the block lasts."""
-        thread = threading.Thread(target=self._repair, args=(every,), name="reconciler")
-        thread.start()
-        try:
-            yield
-        finally:
-            self._ending.set()
-            thread.join()
+        return self._rounds.going(self._repair, every)
 
-    def _repair(self, every: float) -> None:
-        while not self._ending.is_set():
-            try:
-                repairs = self.run()
-                for repair in repairs:
-                    log.warning("left half done, %s: %s", "not yet" if repair.failed else "put right", repair)
-                well = all(repair.failed is None for repair in repairs)
-            except ComplianceError as error:
-                log.warning("cannot look for what was left half done: %s", error)
-                well = False
-            self._ending.wait(every if well else min(every, RETRY_SECONDS))
+    def _repair(self) -> None:
+        repairs = self.run()
+        for repair in repairs:
+            log.warning("left half done, %s: %s", "not yet" if repair.failed else "put right", repair)
+        failed = sum(repair.failed is not None for repair in repairs)
+        if failed:
+            raise Unavailable(f"{failed} of {len(repairs)} could not be put right yet")
 
     def _is_left_over(self, intent: StoredIntent) -> bool:
         # A clock that was put back makes an age negative, which is as telling.

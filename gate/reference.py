@@ -11,9 +11,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gate.api.openapi import document
+from gate.cli.options import flag_of, is_secret
 from gate.settings import Settings, variable_of
 from gate.settings_file import key_of
-from gate.settings_options import flag_of, is_secret
 from gate.telemetry.metrics import Metrics
 from gate.telemetry.state import descriptions
 

@@ -7,28 +7,26 @@ noted image by image, so that a gate that is killed goes on where it was, and se
 from __future__ import annotations
 
 import logging
-import secrets
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Final
 
-from compliance.errors import ComplianceError, InvalidInput
+from compliance.errors import InvalidInput
 from compliance.evidence import Evidence
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import Manifest, parse_manifest
-from compliance.policy.canonical import canonical_json
 from compliance.policy.decision import Decision, Verdict
 from compliance.policy.evaluate import evaluate
 from compliance.policy.impact import owner_of
 from compliance.policy.later import blocking
-from compliance.policy.reports import one_line, to_json
+from compliance.policy.reports import one_line
 from gate.audit.entry import GATE, Action, Event
+from gate.decision_record import record_of, stored_evidence
+from gate.due import Due
+from gate.rounds import Rounds
 from gate.rulebook import Rulebook, Rules
-from gate.schema import StoredDecision
-from gate.second_look import Matcher, seen_again, stored_evidence
-from gate.standings import Due
+from gate.second_look import Matcher, seen_again
 from gate.store import Store
 
 BATCH: Final = 50
@@ -49,18 +47,11 @@ class Rejudging:
         self._now = now
         self._changed = changed
         self._known: Digest | None = None
-        self._ending = threading.Event()
+        self._rounds = Rounds("judging again")
 
-    @contextmanager
-    def every(self, seconds: float) -> Iterator[None]:
+    def every(self, seconds: float) -> AbstractContextManager[None]:
         """Look for what is due, while the block lasts: at once, and `seconds` after the last look."""
-        thread = threading.Thread(target=self._work, args=(seconds,), name="rejudging")
-        thread.start()
-        try:
-            yield
-        finally:
-            self._ending.set()
-            thread.join()
+        return self._rounds.going(self._look, seconds)
 
     def sweep(self) -> int:
         """Judge again all that is due now, and return how many that were.
@@ -75,27 +66,19 @@ class Rejudging:
             self._known = inputs
         matcher = Matcher(rules.scanner)
         judged = 0
-        while not self._ending.is_set():
-            due = self._store.standings.claim(inputs, self._now(), BATCH)
+        while not self._rounds.ending:
+            due = self._store.due.claim(inputs, self._now(), BATCH)
             if not due:
                 break
             self._judge(due, rules, inputs, matcher)
             judged += len(due)
         return judged
 
-    def _work(self, seconds: float) -> None:
-        while not self._ending.is_set():
-            try:
-                self._rulebook.problems()
-                judged = self.sweep()
-                if judged:
-                    log.info("judged %d admitted images again", judged)
-            except ComplianceError as error:
-                log.warning("what was admitted cannot be judged again now: %s", error)
-            except Exception:
-                # Nobody else would judge again: whatever it is, the next look may go better.
-                log.exception("judging again failed")
-            self._ending.wait(seconds)
+    def _look(self) -> None:
+        self._rulebook.problems()
+        judged = self.sweep()
+        if judged:
+            log.info("judged %d admitted images again", judged)
 
     def _judge(self, due: Sequence[Due], rules: Rules, inputs: Digest, matcher: Matcher) -> None:
         now = self._now()
@@ -125,13 +108,16 @@ class Rejudging:
         """What cannot be decided leaves everything as it is: it proves neither better nor worse."""
         if decision.verdict is Verdict.UNDECIDABLE and not decision.lets_in:
             log.warning("%s stays as it is: %s", _name(due), one_line(decision))
-            self._store.standings.note(due, inputs, decision.at, until=due.until, causes=due.causes, decision=None)
+            self._store.due.note(due, inputs, decision.at, until=due.until, causes=due.causes, decision=None)
             return
         found = () if decision.lets_in else tuple(blocking(decision))
         causes, until = due.causes.after(found, decision.at)
         news = due.is_news(until, causes, decision.at)
-        stored = _stored(due, decision, evidence, inputs) if news else None
-        noted = self._store.standings.note(due, inputs, decision.at, until=until, causes=causes, decision=stored)
+        stored = None
+        if news:
+            name = due.manifest.repository, due.manifest.digest
+            stored = record_of(name, decision, evidence, inputs, user=NOBODY, later=True)
+        noted = self._store.due.note(due, inputs, decision.at, until=until, causes=causes, decision=stored)
         if noted and stored is not None:
             until_when = "" if until is None else f"; pullable until {until.isoformat(timespec='seconds')}"
             owner = owner_of(evidence) or "unknown"
@@ -141,24 +127,3 @@ class Rejudging:
 
 def _name(due: Due) -> str:
     return f"{due.manifest.repository}@{due.manifest.digest}"
-
-
-def _stored(due: Due, decision: Decision, evidence: Evidence, inputs: Digest) -> StoredDecision:
-    return StoredDecision(
-        id=secrets.token_hex(8),
-        repository=due.manifest.repository,
-        digest=due.manifest.digest,
-        tag=None,
-        user=NOBODY,
-        at=decision.at,
-        verdict=decision.verdict,
-        line=one_line(decision),
-        inputs=inputs,
-        policy_digest=decision.policy_digest,
-        evidence_digest=decision.evidence_digest,
-        databases="\n".join(f"{each.name} {each.digest}" for each in decision.databases),
-        decision=to_json(decision),
-        evidence=canonical_json(evidence),
-        mode=decision.mode,
-        later=True,
-    )

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pydantic import TypeAdapter, ValidationError
-
 from compliance.bases import recognise
-from compliance.errors import InvalidInput, Unavailable
+from compliance.errors import Unavailable
 from compliance.evidence import Absent, Evidence, Vulnerability, VulnerabilityScan
 from compliance.inventory import Inventory, OperatingSystem, Package
 from compliance.oci.digest import Digest
@@ -20,19 +18,6 @@ from compliance.oci.manifest import Manifest
 from compliance.sbom import to_cyclonedx
 from gate.claims import compare, enrich, verify_claims
 from gate.rulebook import Rules, Scanner
-from gate.schema import StoredDecision
-
-_EVIDENCE: TypeAdapter[Evidence] = TypeAdapter(Evidence)
-
-
-def stored_evidence(decision: StoredDecision) -> Evidence:
-    """The evidence that a decision was taken on. Raises InvalidInput when it is not what was stored."""
-    if Digest.of(decision.evidence) != decision.evidence_digest:
-        raise InvalidInput(f"the evidence of decision {decision.id} was changed since it was stored")
-    try:
-        return _EVIDENCE.validate_json(decision.evidence)
-    except ValidationError as error:
-        raise InvalidInput(f"the evidence of decision {decision.id} cannot be read: {error}") from error
 
 
 def seen_again(

@@ -19,7 +19,8 @@ from starlette.types import ASGIApp
 
 from compliance.errors import InvalidInput
 from compliance.oci.transport import is_loopback
-from gate.app import make_app, make_probes, open_service, utc_now
+from gate.app import make_app, make_probes, open_service
+from gate.clock import utc_now
 from gate.service import Service
 from gate.settings import Settings
 from gate.telemetry.observed import Observed

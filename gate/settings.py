@@ -122,6 +122,8 @@ class Settings(BaseSettings):
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
             raise ValueError("write http://HOST[:PORT] or https://HOST[:PORT], without a path")
+        if "@" in parts.netloc:
+            raise ValueError("write it without a login: upstream_user and upstream_password are for that")
         return f"{parts.scheme}://{parts.netloc}"
 
     @field_validator("trivy_database")
@@ -175,7 +177,8 @@ def parse_database(text: str) -> URL:
         url = make_url(text)
     except ArgumentError:
         raise ValueError(_DATABASE_FORM) from None
-    if url.drivername not in {"sqlite", "postgresql", "postgresql+psycopg"} or not url.database:
+    known = url.drivername in {"sqlite", "postgresql", "postgresql+psycopg"}
+    if not known or not url.database or "password" in url.query:
         raise ValueError(_DATABASE_FORM)
     return url
 

@@ -1,35 +1,21 @@
 """How what was admitted stands by the rules of today: it complies, or may be pulled until a moment, or no more.
 
-Several gates may judge the same images again: each claims some for a while, and what one has noted another does
-not overwrite with something older. Nothing is deleted when a deadline has passed; readers look at the clock.
+Nothing is deleted when a deadline has passed; readers look at the clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, ForeignKey, ForeignKeyConstraint, LargeBinary, String, exists, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, aliased, mapped_column
 
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import Index, parse_manifest
-from compliance.policy.canonical import canonical_json, from_canonical_json
-from gate.audit.entry import GATE, Action, Event, decided
-from gate.audit.log import AuditLog
-from gate.database import Changes, Database
-from gate.deadlines import Causes
-from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement, Table
-
-AGAIN_AFTER: Final = timedelta(hours=6)
-"""How long a judgement holds while nothing it depends on changes: time may end a waiver or days of grace."""
-
-CLAIMED_FOR: Final = timedelta(minutes=5)
-"""How long a gate has for what it claims; one that was killed has not kept it for longer."""
-
-_JUDGED: Final = (Kind.IMAGE, Kind.ARTIFACT)
+from gate.database import Database
+from gate.schema import Kind, StoredDecision, StoredManifest, Table
 
 
 class StoredStanding(Table):
@@ -74,33 +60,11 @@ class Standing:
         return self.until <= max(now, self.at)
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """An admitted manifest to be judged again: the decision that admitted it, and what is known since."""
-
-    manifest: StoredManifest
-    admitted: StoredDecision
-    judged: datetime | None
-    until: datetime | None
-    causes: Causes
-
-    def state_at(self, at: datetime, until: datetime | None) -> str:
-        return "complies" if until is None else "ended" if until <= at else "warned"
-
-    def is_news(self, until: datetime | None, causes: Causes, at: datetime) -> bool:
-        """Whether this is another state than what was noted last, so that a decision has to tell of it."""
-        before = "complies" if self.judged is None else self.state_at(self.judged, self.until)
-        now = self.state_at(at, until)
-        return before != now or (now != "complies" and (self.until, self.causes) != (until, causes))
-
-
 class Standings:
     """May be used from several threads."""
 
-    def __init__(self, database: Database, changes: Changes, audit: AuditLog) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._changes = changes
-        self._audit = audit
 
     def of(self, manifest: StoredManifest) -> Standing | None:
         """How a manifest stands, an index as the worst that it names; None while it complies."""
@@ -120,88 +84,6 @@ class Standings:
         with self._database.reading() as session:
             return min(_found(session, repository, list(digests)), key=lambda one: one.until, default=None)
 
-    def claim(self, rules: Digest, now: datetime, limit: int) -> Sequence[Due]:
-        """At most `limit` manifests that are to be judged again, by this gate alone until the claim ends.
-
-        These are what was judged by other rules, long ago, yesterday, before it was admitted once more or evidence
-        came, or before its deadline passed.
-        """
-        query = (
-            select(StoredManifest, StoredDecision, StoredStanding)
-            .join(StoredDecision, StoredDecision.id == StoredManifest.decision)
-            .outerjoin(
-                StoredStanding,
-                (StoredStanding.repository == StoredManifest.repository)
-                & (StoredStanding.digest == StoredManifest.digest),
-            )
-            .where(
-                StoredManifest.kind.in_(_JUDGED),
-                ~StoredManifest.audited,
-                or_(
-                    StoredStanding.claimed.is_(None),
-                    StoredStanding.claimed <= now,
-                    StoredStanding.claimed > now + CLAIMED_FOR,  # the clock was set back
-                ),
-                _is_due(rules, now),
-            )
-            .order_by(StoredManifest.at, StoredManifest.repository, StoredManifest.digest)
-            .limit(limit)
-        )
-        with self._database.writing() as session:
-            found = [(manifest, decision, standing) for manifest, decision, standing in session.execute(query)]
-            for manifest, _, standing in found:
-                row = standing or _new(manifest)
-                row.claimed = now + CLAIMED_FOR
-                session.add(row)
-            return [_due(*each) for each in found]
-
-    def note(
-        self,
-        due: Due,
-        rules: Digest,
-        at: datetime,
-        *,
-        until: datetime | None,
-        causes: Causes,
-        decision: StoredDecision | None,
-    ) -> bool:
-        """Keep what was found, with the decision that tells of a change. False when another has found out more."""
-        manifest = due.manifest
-        with self._changes.of(manifest.repository), self._database.writing() as session:
-            row = session.get(StoredStanding, (manifest.repository, manifest.digest))
-            if row is None or (row.rules is not None and row.at != due.judged):
-                return False
-            if decision is not None:
-                session.add(decision)
-                session.flush()
-                self._audit.append(session, decided(decision))
-                if until is not None:
-                    self._audit.append(session, _denied_later(decision, until))
-                row.decision = decision.id
-            row.at, row.rules, row.admitted, row.claimed = at, rules, due.admitted.id, None
-            row.until, row.causes = until, canonical_json(causes)
-            return True
-
-    def unproven(self) -> Sequence[tuple[StoredManifest, StoredStanding, StoredDecision]]:
-        """The images whose newest later decision has no summary yet."""
-        summary = StoredManifest.__table__.alias("summary")
-        query = (
-            select(StoredManifest, StoredStanding, StoredDecision)
-            .join(StoredStanding, _same(StoredStanding))
-            .join(StoredDecision, StoredDecision.id == StoredStanding.decision)
-            .where(
-                StoredManifest.kind == Kind.IMAGE,
-                ~exists().where(
-                    summary.c.repository == StoredManifest.repository,
-                    summary.c.subject == StoredManifest.digest,
-                    summary.c.kind == Kind.EVIDENCE,
-                    summary.c.decision == StoredStanding.decision,
-                ),
-            )
-        )
-        with self._database.reading() as session:
-            return [(manifest, row, decision) for manifest, row, decision in session.execute(query)]
-
 
 def ended(
     repository: InstrumentedAttribute[str], digest: InstrumentedAttribute[Digest], at: datetime
@@ -211,60 +93,36 @@ def ended(
     return exists().where(
         StoredStanding.repository == repository,
         StoredStanding.digest == digest,
-        or_(StoredStanding.until <= at, StoredStanding.until <= StoredStanding.at),
+        has_ended(at),
         again.repository == repository,
         again.digest == digest,
         again.decision == StoredStanding.admitted,
     )
 
 
-def _denied_later(decision: StoredDecision, until: datetime) -> Event:
-    detail = f"not to be pulled from {until.isoformat(timespec='seconds')}: {decision.line}"
-    return Event(
-        Action.DENIED_LATER, GATE, decision.repository, decision.digest, decision=decision.id, detail=detail
+def of_manifest() -> ColumnElement[bool]:
+    """Which manifest a standing is of, as a part of a query."""
+    return (StoredStanding.repository == StoredManifest.repository) & (
+        StoredStanding.digest == StoredManifest.digest
     )
 
 
-def _same(standing: type[StoredStanding]) -> ColumnElement[bool]:
-    return (standing.repository == StoredManifest.repository) & (standing.digest == StoredManifest.digest)
+def in_force() -> ColumnElement[bool]:
+    """As `of_manifest`, but not of one that was admitted once more, which counts until it is judged again."""
+    return of_manifest() & (StoredStanding.admitted == StoredManifest.decision)
 
 
-def _is_due(rules: Digest, now: datetime) -> ColumnElement[bool]:
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return or_(
-        StoredStanding.rules.is_(None),
-        StoredStanding.rules != rules,
-        StoredStanding.at < max(midnight, now - AGAIN_AFTER),
-        StoredStanding.admitted != StoredManifest.decision,
-        (StoredStanding.at < StoredStanding.until) & (StoredStanding.until <= now),
-        exists().where(StoredStatement.subject == StoredManifest.digest, StoredStatement.at > StoredStanding.at),
-    )
-
-
-def _new(manifest: StoredManifest) -> StoredStanding:
-    return StoredStanding(
-        repository=manifest.repository,
-        digest=manifest.digest,
-        at=manifest.at,
-        rules=None,
-        admitted=manifest.decision or "",
-        until=None,
-        causes=canonical_json(Causes()),
-    )
-
-
-def _due(manifest: StoredManifest, decision: StoredDecision, standing: StoredStanding | None) -> Due:
-    if standing is None or standing.rules is None:
-        return Due(manifest, decision, None, None, Causes())
-    return Due(manifest, decision, standing.at, standing.until, from_canonical_json(standing.causes, Causes))
+def has_ended(at: datetime) -> ColumnElement[bool]:
+    """As `Standing.has_ended`, as a part of a query."""
+    return or_(StoredStanding.until <= at, StoredStanding.until <= StoredStanding.at)
 
 
 def _found(session: Session, repository: str, digests: Sequence[Digest]) -> list[Standing]:
-    """How these stand that do not comply. What was admitted once more counts as that until it is judged again."""
+    """How these stand that do not comply."""
     query = (
         select(StoredStanding.until, StoredDecision.id, StoredDecision.line, StoredStanding.at)
         .join(StoredDecision, StoredDecision.id == StoredStanding.decision)
-        .join(StoredManifest, _same(StoredStanding) & (StoredManifest.decision == StoredStanding.admitted))
+        .join(StoredManifest, in_force())
         .where(
             StoredStanding.repository == repository,
             StoredStanding.digest.in_(digests),

@@ -9,27 +9,26 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import URL, ColumnElement, delete, exists, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import URL, ColumnElement, delete, select
 
 from compliance.oci.digest import Digest
-from compliance.policy.decision import Mode, Verdict
 from gate.audit.entry import GATE, Action, Event, decided
 from gate.audit.log import AuditLog
 from gate.blob_records import BlobRecords
 from gate.catalogue import Catalogue
+from gate.clock import utc_now
 from gate.contents import Contents
 from gate.database import Changes, Database
+from gate.due import DueImages
 from gate.identity.robots import Robots
 from gate.intents import Intents, fulfil
-from gate.judged import Judged
+from gate.proofs import Proofs
 from gate.published import Published
 from gate.schema import (
-    Kind,
     StoredBlob,
     StoredDecision,
     StoredManifest,
@@ -47,17 +46,18 @@ SECRET_BYTES: Final = 32
 class Store:
     """One database: a file, or a URL. For several threads. Raises Unavailable when it cannot be used."""
 
-    def __init__(self, where: Path | URL, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, where: Path | URL, now: Callable[[], datetime] = utc_now) -> None:
         self._database = Database(where)
         self._changes = Changes()
         self.audit = AuditLog(self._database, now)
         self.blobs = BlobRecords(self._database, self._changes, self.audit)
         self.robots = Robots(self._database, self.audit, now)
-        self.standings = Standings(self._database, self._changes, self.audit)
-        self.judged = Judged(self._database)
+        self.standings = Standings(self._database)
+        self.due = DueImages(self._database, self._changes, self.audit)
         self.sightings = SharedSightings(self._database)
         self.catalogue = Catalogue(self._database)
         self.published = Published(self._database)
+        self.proofs = Proofs(self._database)
         self.contents = Contents(self._database)
 
     def close(self) -> None:
@@ -204,39 +204,6 @@ class Store:
             query = query.where(~StoredManifest.audited)
         with self._database.reading() as session:
             return session.scalars(query).all()
-
-    def is_proven(self, repository: str, digest: Digest, decision: str) -> bool:
-        """Whether there is a summary, of the gate's own, that this decision admitted the image."""
-        query = select(StoredManifest.digest).where(
-            StoredManifest.repository == repository,
-            StoredManifest.subject == digest,
-            StoredManifest.kind == Kind.EVIDENCE,
-            StoredManifest.decision == decision,
-        )
-        with self._database.reading() as session:
-            return session.scalars(query.limit(1)).first() is not None
-
-    def unproven(self) -> Sequence[tuple[str, Digest]]:
-        """Repository and digest of the images that were admitted, not only audited, and have no summary of it."""
-        summary = aliased(StoredManifest)
-        query = (
-            select(StoredManifest.repository, StoredManifest.digest)
-            .join(StoredDecision, StoredManifest.decision == StoredDecision.id)
-            .where(
-                StoredManifest.kind == Kind.IMAGE,
-                StoredDecision.verdict == Verdict.ADMITTED,
-                StoredDecision.mode == Mode.ENFORCE,
-                ~exists().where(
-                    summary.repository == StoredManifest.repository,
-                    summary.subject == StoredManifest.digest,
-                    summary.kind == Kind.EVIDENCE,
-                    summary.decision == StoredDecision.id,
-                ),
-            )
-            .order_by(StoredManifest.at)
-        )
-        with self._database.reading() as session:
-            return [(row.repository, row.digest) for row in session.execute(query)]
 
     def statements(self, subjects: Iterable[Digest]) -> Sequence[StoredStatement]:
         """The bundles about any of these digests, newest first."""

@@ -14,7 +14,7 @@ import io
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -46,14 +46,12 @@ from gate.arrival import Push, receive
 from gate.audit.entry import GATE
 from gate.errors import Fault
 from gate.publication import Ruling
-from gate.schema import Kind, StoredDecision, StoredManifest
-from gate.standings import StoredStanding
+from gate.rounds import Rounds
+from gate.schema import Kind, StoredDecision
 from gate.store import Store
 
 NAMELESS: Final = "urn:mlbuild:gate:local"
 """Who verified, where the gate was not told under which URL it is reached."""
-
-RETRY_SECONDS: Final = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +77,7 @@ class Summaries:
         self._signer = signer
         self._gate = gate
         self._writing = threading.Lock()
-        self._behind = threading.Event()
-        self._ending = threading.Event()
+        self._rounds = Rounds("writing summaries")
 
     def publish(self, push: Push, ruling: Ruling) -> None:
         """Steps 10 and 11. That the summary cannot be written now does not take back what was published."""
@@ -91,60 +88,40 @@ class Summaries:
             self._attest(push, ruling.decision)
         except ComplianceError as error:
             log.warning("the summary of %s@%s follows later: %s", push.repository, push.digest, error)
-            self._behind.set()
+            self._rounds.soon()
 
     def catch_up_soon(self) -> None:
         """Say that there is a summary to be written, of what stands otherwise than before."""
-        self._behind.set()
+        self._rounds.soon()
 
-    @contextmanager
-    def catching_up(self) -> Iterator[None]:
+    def catching_up(self) -> AbstractContextManager[None]:
         """Write, while the block lasts, what a crash or a registry that was down has left unwritten."""
-        thread = threading.Thread(target=self._catch_up, name="summaries")
-        thread.start()
-        try:
-            yield
-        finally:
-            self._ending.set()
-            self._behind.set()
-            thread.join()
+        return self._rounds.going(self._write_missing)
 
-    def _catch_up(self) -> None:
-        while not self._ending.is_set():
-            self._behind.clear()
-            if self._write_missing():
-                self._behind.wait()
-            else:
-                self._ending.wait(RETRY_SECONDS)
+    def _write_missing(self) -> None:
+        """Raises the failure of a registry or a database that is down, so that there is more to do."""
+        proofs = self._store.proofs
+        for attest, names in (
+            (self._attest_stored, proofs.missing()),
+            (self._attest_later, proofs.missing_later()),
+        ):
+            for repository, digest in names:
+                if self._rounds.ending:
+                    return
+                try:
+                    attest(repository, digest)
+                except (ComplianceError, ValueError) as error:
+                    if _is_outage(error):
+                        raise
+                    log.warning("there is no summary of %s@%s yet: %s", repository, digest, error)
 
-    def _write_missing(self) -> bool:
-        """False when the registry or the database is down, so that there is more to do."""
-        try:
-            admitted = self._store.unproven()
-            later = self._store.standings.unproven()
-        except Unavailable as error:
-            log.warning("cannot look for images without a summary: %s", error)
-            return False
-        tasks = [(*name, partial(self._attest_stored, *name)) for name in admitted]
-        tasks += [
-            (image.repository, image.digest, partial(self._attest_later, image, standing, decision))
-            for image, standing, decision in later
-        ]
-        for repository, digest, attest in tasks:
-            if self._ending.is_set():
-                return True
-            try:
-                attest()
-            except ComplianceError as error:
-                log.warning("there is no summary of %s@%s yet: %s", repository, digest, error)
-                if _is_outage(error):
-                    return False
-        return True
-
-    def _attest_later(self, image: StoredManifest, standing: StoredStanding, decision: StoredDecision) -> None:
-        push = receive(image.repository, image.digest, decision.user, image.raw, image.media_type)
-        ended = standing.until is not None and standing.until <= decision.at
-        self._write(push, decision, passed=not ended, until=None if ended else standing.until)
+    def _attest_later(self, repository: str, digest: Digest) -> None:
+        found = self._store.proofs.later(repository, digest)
+        if found is not None:
+            image, standing, decision = found
+            push = receive(repository, digest, decision.user, image.raw, image.media_type)
+            ended = standing.until is not None and standing.until <= decision.at
+            self._write(push, decision, passed=not ended, until=None if ended else standing.until)
 
     def _attest_stored(self, repository: str, digest: Digest) -> None:
         image = self._store.manifest(repository, digest)
@@ -158,7 +135,7 @@ class Summaries:
 
     def _write(self, push: Push, decision: StoredDecision, *, passed: bool, until: datetime | None) -> None:
         with self._writing:
-            if self._store.is_proven(push.repository, push.digest, decision.id):
+            if self._store.proofs.has(push.repository, push.digest, decision.id):
                 return
             statement = self._statement(push, decision, passed=passed, until=until)
             bundle = sign_statement(statement, self._signer)
@@ -215,5 +192,5 @@ class Summaries:
         return PackageURL("oci", None, name, push.digest, {"repository_url": place}).to_string()
 
 
-def _is_outage(error: ComplianceError) -> bool:
+def _is_outage(error: Exception) -> bool:
     return isinstance(error, Unavailable) or (isinstance(error, Fault | RegistryError) and error.status >= 500)

@@ -9,8 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from debian.deb822 import Deb822
-
 from builder.bases.archives import fetch_debs
 from builder.bases.rootfs import root_filesystem
 from builder.cache import Cache, StoredLayer
@@ -117,6 +115,8 @@ def write_base_layer(
 
 def read_locked(package: LockedDeb, path: Path, scratch: Path) -> Deb:
     """The package at `path`, which must be the one that is locked. Raises BuilderError as read_deb does."""
+    from debian.deb822 import Deb822  # imported for a base that is made, since that is once
+
     deb = read_deb(path, scratch)
     control = Deb822(deb.control)
     for field, locked in (

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from builder.bases import build_base, lock_base
+from builder.bases.build import build_base
+from builder.bases.lock import lock_base
 from builder.cli.context import Session, failing_well
 from builder.cli.outdated import outdated
 from compliance.bases import BaseDefinition, find_architectures

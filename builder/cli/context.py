@@ -8,25 +8,22 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
-from builder.cli.github import Workflow
 from builder.progress import Progress, Quiet, Shown
-from builder.settings import read_settings
-from builder.workshop import Workshop
 from compliance.errors import ComplianceError, InvalidInput
-from compliance.policy.decision import Verdict
+
+if TYPE_CHECKING:
+    from builder.cli.github import Workflow
 
 DONE: Final = 0
 REFUSED: Final = 1
 INVALID: Final = 2
 UNDECIDED: Final = 3
-
-EXIT_OF: Final = {Verdict.ADMITTED: DONE, Verdict.REFUSED: REFUSED, Verdict.UNDECIDABLE: UNDECIDED}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,6 +39,9 @@ class Session:
         self.out = Console(highlight=False, soft_wrap=False)
         self.err = Console(stderr=True, highlight=False)
         self.progress: Progress = Quiet() if quiet else Shown(self.err)
+        from builder.settings import read_settings  # imported here, since --help and --version need neither
+        from builder.workshop import Workshop
+
         self.workshop = Workshop(read_settings(), self.progress, now=datetime.now(UTC))
 
     def judge_as_of(self, at: datetime | None) -> None:

@@ -8,7 +8,6 @@ import click
 
 from builder.cli.commands import EVERYTHING, Commands, load
 from builder.cli.context import Session, failing_well
-from builder.cli.github import Workflow
 
 _EXAMPLES = """
 \b
@@ -58,6 +57,8 @@ def main(context: click.Context, project: Path, as_json: bool, quiet: bool, gith
     """
     context.obj = Session(project, as_json=as_json, quiet=quiet)
     if github:
+        from builder.cli.github import Workflow  # imported here, since --help and --version do not need it
+
         context.obj.workflow = Workflow()
     if no_sdist:
         context.obj.forbid_sdists()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from builder.bases import Standing, Update, standings
+from builder.bases.outdated import Standing, Update, standings
 from builder.cli.context import DONE, REFUSED, UNDECIDED, Session, failing_well
 from compliance.bases import find_architectures
 from compliance.evidence import Absent

@@ -10,8 +10,8 @@ from builder import pipeline
 from builder.cli.context import REFUSED, Session, failing_well
 from builder.cli.github import Workflow
 from builder.cli.sizes import megabytes
-from builder.pipeline import Project
 from builder.places import places_in_repository
+from builder.project import Project, open_project
 from builder.push_project import push_project
 from builder.pushed import PushedBlobs
 from builder.why import REPORT, decision_at
@@ -45,7 +45,7 @@ def push(session: Session, gate: str | None, tag: str) -> None:
     host = gate or workshop.settings.gate
     if host is None:
         raise InvalidInput("which gate?", remedy="Name it: `mlbuild push HOST:PORT`, or set MLBUILD_GATE.")
-    project = pipeline.open_project(session.project)
+    project = open_project(session.project)
     built = pipeline.build(project, workshop)
     target = Reference.parse(f"{host}/{built.repository}:{tag}")
     credentials = Credentials.from_docker_config(host)

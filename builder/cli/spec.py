@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from builder.cli.context import INVALID, Session, describe, failing_well
-from builder.requirements import read_inputs
+from builder.requirement_files import read_inputs
 from builder.spec import SPEC_NAME, read_spec
 from compliance.errors import InvalidInput
 

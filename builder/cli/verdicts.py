@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import click
 
-from builder.cli.context import EXIT_OF, Session
+from builder.cli.context import DONE, REFUSED, UNDECIDED, Session
 from builder.platforms import worst
-from compliance.policy.decision import Decision
+from compliance.policy.decision import Decision, Verdict
 from compliance.policy.reports import render, to_json
+
+EXIT_OF: Final = {Verdict.ADMITTED: DONE, Verdict.REFUSED: REFUSED, Verdict.UNDECIDABLE: UNDECIDED}
 
 
 def finish(session: Session, decisions: Mapping[str, Decision], *, verbose: bool) -> None:

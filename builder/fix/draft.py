@@ -12,7 +12,8 @@ from builder.lockfile import LockedWheel, LockFile
 from builder.metadata import WheelMetadata, read_metadata
 from builder.pipeline import settle_lock
 from builder.project import Project
-from builder.requirements import Inputs, read_inputs
+from builder.requirement_files import read_inputs
+from builder.requirements import Inputs
 from builder.spec import read_spec
 from builder.uv import NoSolution, ResolvedWheel
 from builder.workshop import Workshop

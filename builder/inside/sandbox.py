@@ -23,17 +23,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
-import sh
-
-from builder.buildah import Buildah, Container
 from builder.cache import Cache
 from builder.errors import BuilderError
 from builder.image import BaseImage, ImageLayer, ImageSettings, assemble
 from builder.inside.programs import program
 from compliance.errors import Unavailable
 from compliance.oci.layout import Layout
+
+if TYPE_CHECKING:
+    from builder.buildah import Container
 
 ENVIRONMENT: Final = {
     "HOSTNAME": "mlbuild",
@@ -131,6 +131,8 @@ def open_sandbox(
 
     Raises Unavailable without buildah and BuilderError when the image is for another machine than this one.
     """
+    from builder.buildah import Buildah  # imported where something runs inside: in most images nothing does
+
     here = os.uname().machine
     if _MACHINES.get(here) != base.config.architecture:
         raise BuilderError(
@@ -189,6 +191,8 @@ def _outside(*options: str) -> tuple[str, ...]:
 
 
 def _run(words: Sequence[str], stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]) -> int:
+    import sh  # as above
+
     try:
         command = sh.Command(words[0])
     except sh.CommandNotFound as error:

@@ -3,8 +3,3 @@
 Nothing of a source distribution is ever run on this machine itself. Its wheel is built in a sandbox of the
 base, with build requirements that are wheels locked by hash, and without network.
 """
-
-from builder.sdists.build import Builder, BuiltWheel, as_wheels, opening
-from builder.sdists.resolve import Resolution, Resolver
-
-__all__ = ["Builder", "BuiltWheel", "Resolution", "Resolver", "as_wheels", "opening"]

@@ -7,8 +7,8 @@ import json
 import stat
 import tempfile
 import zipfile
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 from pydantic import BaseModel, ConfigDict
 
-from builder.bases import BuiltBase, build_base
+from builder.bases.build import BuiltBase
 from builder.cache import Cache
 from builder.errors import BuilderError
 from builder.fetch import Artifact, fetch
@@ -25,16 +25,12 @@ from builder.image import ImageSettings, wheel_layers
 from builder.inside.programs import program
 from builder.inside.sandbox import Failed, open_sandbox
 from builder.layers.inputs import Environment, WheelInput
-from builder.lockfile import LockedBuild, LockedTool, LockedWheel
+from builder.lockfile import LockedTool
 from builder.progress import Progress
 from builder.sdists.archive import Source, read_source
 from builder.target import Target
 from builder.wheel_plan import LayerRules, settled_plan
-from compliance.bases import BaseDefinition
-from compliance.errors import InvalidInput
 from compliance.oci.digest import Digest
-
-FORBIDDEN: Final = "Building packages from source is forbidden here (--no-sdist, or MLBUILD_SDIST=false)."
 
 _KIND: Final = "sdists"
 _FORMAT: Final = 1
@@ -140,48 +136,6 @@ class Builder:
     def _fetched(self, artifacts: Sequence[Artifact]) -> list[Path]:
         files = fetch(artifacts, self.cache, self.progress, workers=self.workers)
         return [files[artifact.sha256] for artifact in artifacts]
-
-
-def opening(
-    definition: BaseDefinition, cache: Cache, progress: Progress, *, workers: int, allowed: bool
-) -> Callable[[], Builder] | None:
-    """What makes a builder for a base when one is needed; None where nothing may be built."""
-    if not allowed:
-        return None
-    return lambda: Builder(build_base(definition, cache, progress, workers=workers), cache, progress, workers)
-
-
-def as_wheels(
-    packages: Sequence[LockedWheel], needed: Collection[str], open_builder: Callable[[], Builder] | None
-) -> tuple[LockedWheel, ...]:
-    """Those packages of a lock whose wheels are needed, by their sha256; a source is built, unless it was before.
-
-    `open_builder` makes what builds; None where nothing may be built. Raises InvalidInput where something of the
-    lock would have to be then, and BuilderError when a source does not give the wheel that was locked.
-    """
-    sources = [package for package in packages if package.build is not None]
-    if sources and open_builder is None:
-        names = ", ".join(f"{source.name} {source.version}" for source in sources)
-        raise InvalidInput(
-            f"the lock has {names} as source. {FORBIDDEN}", remedy="Lock again: `mlbuild lock --no-sdist`."
-        )
-    wanted = [package for package in packages if package.installed.sha256 in needed]
-    if open_builder is None or not any(package.build for package in wanted):
-        return tuple(wanted)
-    builder = open_builder()
-    return tuple(_as_wheel(package, package.build, builder) if package.build else package for package in wanted)
-
-
-def _as_wheel(source: LockedWheel, build: LockedBuild, builder: Builder) -> LockedWheel:
-    sdist = Artifact(source.url, source.sha256, source.size, source.filename)
-    wheel = builder.wheel(sdist, source.name, source.version, build.tools)
-    if (wheel.filename, wheel.size, wheel.sha256) != (build.wheel, build.size, build.sha256):
-        raise BuilderError(
-            f"the source of {source.name} {source.version} built into another wheel than the one that was locked: "
-            f"sha256 {wheel.sha256} instead of {build.sha256}",
-            remedy="Its build is not the same each time: publish a wheel of it on an index of your own.",
-        )
-    return replace(source.installed, url=str(wheel.path))
 
 
 @dataclass(frozen=True, slots=True)

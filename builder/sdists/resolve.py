@@ -15,8 +15,9 @@ from builder.lockfile import LockedBuild, LockedTool, LockFile
 from builder.metadata import WheelMetadata
 from builder.progress import Progress
 from builder.requirements import Inputs
-from builder.sdists.build import FORBIDDEN, Builder, BuiltWheel
+from builder.sdists.build import Builder, BuiltWheel
 from builder.sdists.find import ReadMetadata, Search
+from builder.sdists.needed import FORBIDDEN
 from builder.uv import NoSolution, Question, ResolvedWheel, Uv
 from compliance.errors import InvalidInput
 

@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from builder.bases import BuiltBase
 from builder.bases.archives import fetch_debs
-from builder.bases.build import read_locked
+from builder.bases.build import BuiltBase, read_locked
 from builder.bases.rootfs import Patterns, package_database, unpacked
 from builder.cache import Cache, Recipe
 from builder.image import ImageLayer, image_layer

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from builder.bases import build_base
 from builder.bases.archives import fetch_debs
+from builder.bases.build import build_base
 from builder.bases.lock import locked_deb
 from builder.bases.resolve import NoSuchPackages, ResolvedDeb, dependencies, resolve_above
 from builder.cache import Cache

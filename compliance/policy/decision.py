@@ -57,7 +57,8 @@ class Violation:
     package name, a path. `chain` is the requirement path that brought a package. `remedy` is the next
     step for this very violation, more exact than the rule's own where that is possible. `waiver` names
     the waiver file that covers it. `aliases` are other names of `key`; `fixed` is the smallest version of
-    the package that mends a vulnerability. `at_once` is why what was admitted with it has no days left, in
+    the package that mends a vulnerability. `layer` is the diffID of the layer that holds it, once there is
+    an image. `at_once` is why what was admitted with it has no days left, in
     a later decision.
     """
 
@@ -72,6 +73,7 @@ class Violation:
     aliases: tuple[str, ...] = ()
     fixed: str | None = None
     at_once: Urgency | None = None
+    layer: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Final
 
 from compliance.evidence import Absent, Evidence, Subject, VulnerabilityScan
 from compliance.policy import vex_notes, waivers
+from compliance.policy.attribution import Attribution
 from compliance.policy.canonical import digest_of, in_utc
 from compliance.policy.check import Result, Selector
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict, Violation
@@ -75,6 +76,7 @@ def judge(
     evidence = policies.threats.enrich(evidence)
     enforced = {policy.name for policy in policies.enforced(subject)}
     found: Results = {} if results is None else results
+    placed = Attribution(evidence)
     outcomes = []
     judging = policies.for_subject(subject)
     terms = terms_for(judging, evidence) if later else None
@@ -87,7 +89,8 @@ def judge(
             if not rule.check.is_about(evidence):
                 continue
             if rule.id not in found:
-                found[rule.id] = _run(rule, evidence, moment)
+                result = _run(rule, evidence, moment)
+                found[rule.id] = result if isinstance(result, Absent) else placed(result)
             outcomes.append(
                 _outcome(policy, rule, policies, subject, found[rule.id], moment, told_only=told_only, terms=terms)
             )

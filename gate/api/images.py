@@ -13,7 +13,7 @@ from compliance.inventory import Inventory
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import Index, Manifest, parse_manifest
 from compliance.policy.canonical import from_canonical_json
-from compliance.policy.decision import Verdict
+from compliance.policy.decision import Decision, Verdict
 from compliance.policy.reports import from_json
 from compliance.sbom import to_cyclonedx
 from gate.api import details
@@ -62,7 +62,7 @@ async def list_images(
 @router.get(_ONE, summary="Everything about one image")
 async def read_image(repository: TheRepository, digest: TheDigest, view: TheView) -> Image:
     """Verdict, findings with what to do about them, layers, provenance, and what is not known."""
-    judged, raw_decision, evidence = await _newest(view, repository, digest)
+    judged, decision, evidence = await _newest(view, repository, digest)
     store = view.service.store
     subjects = {digest}
     manifest = await asyncio.to_thread(store.manifest, repository, digest)
@@ -73,14 +73,14 @@ async def read_image(repository: TheRepository, digest: TheDigest, view: TheView
         elif isinstance(document, Index):
             subjects |= {entry.digest for entry in document.manifests}
     statements = await asyncio.to_thread(store.catalogue.statements, subjects)
-    return details.image(judged, from_json(raw_decision), evidence, statements)
+    return details.image(judged, decision, evidence, statements)
 
 
 @router.get(f"{_ONE}/findings", summary="What is wrong with an image, and what mends it")
 async def read_findings(repository: TheRepository, digest: TheDigest, view: TheView) -> Findings:
     """Of its newest decision: findings of the base, which its owner mends, and those that are yours."""
-    _, raw_decision, _ = await _newest(view, repository, digest)
-    return details.findings(from_json(raw_decision))
+    _, decision, _ = await _newest(view, repository, digest)
+    return details.findings(decision)
 
 
 @router.get(f"{_ONE}/decisions", summary="Every decision about an image")
@@ -130,8 +130,8 @@ async def _judged(view: View, repository: str, digest: Digest) -> Judged:
     return found[0]
 
 
-async def _newest(view: View, repository: str, digest: Digest) -> tuple[Judged, bytes, Evidence]:
+async def _newest(view: View, repository: str, digest: Digest) -> tuple[Judged, Decision, Evidence]:
     judged = await _judged(view, repository, digest)
-    decision = await view.decision(judged.decision)
-    evidence = await asyncio.to_thread(from_canonical_json, decision.evidence, Evidence)
-    return judged, decision.decision, evidence
+    stored = await view.decision(judged.decision)
+    evidence = await asyncio.to_thread(from_canonical_json, stored.evidence, Evidence)
+    return judged, await asyncio.to_thread(from_json, stored.decision), evidence

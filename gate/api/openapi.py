@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
 from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from gate.api import decisions, images, rules, searches
 from gate.api.models import Problems
@@ -79,4 +82,10 @@ def document() -> dict[str, Any]:
 @router.get("/api/openapi.json", include_in_schema=False)
 async def read_description() -> Response:
     """The description, to anybody: it says nothing about what this gate holds."""
-    return JSONResponse(document())
+    return Response(await asyncio.to_thread(_written), media_type="application/json")
+
+
+@cache
+def _written() -> bytes:
+    """Made once: anybody may ask, and it takes a while."""
+    return json.dumps(document(), ensure_ascii=False, separators=(",", ":")).encode()

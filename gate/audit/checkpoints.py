@@ -158,6 +158,9 @@ class Checkpoints:
             self.write()
         except ComplianceError as error:
             log.error("there is no new checkpoint of the audit log: %s", error)
+        except Exception:
+            # The thread has to go on: whatever it is, the next try may go better.
+            log.exception("there is no new checkpoint of the audit log")
 
     def _latest(self) -> Head:
         """What the newest checkpoint of this key in the file is over. A line that is none is left to `verify`."""

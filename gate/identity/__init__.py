@@ -3,8 +3,7 @@
 Routes ask `gate.service` for one of these, as the type of a parameter:
 
 - `TheReader`: an `Identity` that proved itself. `reader.sees(repository)` says whether a repository, and any
-  decision about it, exists for them; `reader.may_somewhere(Action.REVIEW)` whether they read what belongs to no
-  repository, such as waivers.
+  decision about it, exists for them.
 - `ThePuller`, `ThePusher`, `TheDeleter`, in routes with a `{name}`: as above, and allowed to do that there.
 
 `Identity` and `Action` are in `gate.identity.permissions`.

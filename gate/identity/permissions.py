@@ -103,9 +103,6 @@ class Identity:
     def may(self, action: Action, repository: str) -> bool:
         return any(permission.allows(action, repository) for permission in self.permissions)
 
-    def may_somewhere(self, action: Action) -> bool:
-        return any(action in permission.actions for permission in self.permissions)
-
     def sees(self, repository: str) -> bool:
         """Whether the repository, and what was decided about it, exists for them."""
         return self.may(Action.PULL, repository) or self.may(Action.REVIEW, repository)

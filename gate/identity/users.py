@@ -32,7 +32,6 @@ _HASH: Final = r"^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$"
 PIPELINES: Final = "oidc"
 """The user name that goes with tokens of issuers, and so with no password."""
 
-
 ANONYMOUS: Final = "anonymous"
 """What somebody is called who has not logged in."""
 

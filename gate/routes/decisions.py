@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from typing import Final
 
@@ -9,7 +10,6 @@ from fastapi import APIRouter, Request
 from rich.console import Console
 from starlette.responses import Response
 
-from compliance.policy.decision import Decision
 from compliance.policy.reports import from_json, render, to_markdown
 from gate.api.view import TheView
 
@@ -38,8 +38,7 @@ async def read_decision(id_: str, view: TheView, request: Request) -> Response:
     kind = _preferred(request.headers.get("Accept", "*/*"))
     if kind == "application/json":
         return Response(stored.decision, media_type=kind)
-    decision = from_json(stored.decision)
-    text = to_markdown(decision) if kind == "text/markdown" else _plain(decision)
+    text = await asyncio.to_thread(_text, stored.decision, kind)
     return Response(text, media_type=f"{kind}; charset=utf-8")
 
 
@@ -66,7 +65,10 @@ def _preferred(accept: str) -> str:
     return "application/json"
 
 
-def _plain(decision: Decision) -> str:
+def _text(stored: bytes, kind: str) -> str:
+    decision = from_json(stored)
+    if kind == "text/markdown":
+        return to_markdown(decision)
     page = io.StringIO()
     render(decision, Console(file=page, width=WIDTH, color_system=None), verbose=True)
     return page.getvalue()

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
 from gate.identity.permissions import Action
-from gate.judged import Place
+from gate.published import Place
 from gate.service import Service, TheReader, TheService, digest_from
 
 router = APIRouter()
@@ -39,9 +39,9 @@ async def list_evidence(
     next being in the `Link` header. `repository` and `digest` are the last ones of the page before.
     """
     after = Place(repository, digest_from(digest)) if repository and digest else None
-    known = await asyncio.to_thread(service.store.judged.repositories)
+    known = await asyncio.to_thread(service.store.published.repositories)
     allowed = [name for name in known if reader.may(Action.REVIEW, name)]
-    places = await asyncio.to_thread(service.store.judged.places, allowed, after, limit + 1)
+    places = await asyncio.to_thread(service.store.published.places, allowed, after, limit + 1)
     headers = {}
     if len(places) > limit:
         last = places[limit - 1]
@@ -52,6 +52,6 @@ async def list_evidence(
 
 async def _lines(service: Service, places: Sequence[Place]) -> AsyncIterator[bytes]:
     for place in places:
-        found = await asyncio.to_thread(service.store.judged.decision, place)
+        found = await asyncio.to_thread(service.store.published.decision, place)
         if found is not None:
             yield b'{"decision":%s,"evidence":%s}\n' % (found.decision, found.evidence)

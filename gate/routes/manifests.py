@@ -48,7 +48,7 @@ async def push_manifest(
     """Judge a manifest while the client waits, and publish it when it is admitted."""
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip() or None
     raw = await _body(request, service.settings.manifest_bytes)
-    push = receive(repository, target, user.name, raw, media_type)
+    push = await asyncio.to_thread(receive, repository, target, user.name, raw, media_type)
     ruling = await service.judges.ruling(push)
     if ruling.decision is not None:
         judged(ruling.decision.id, ruling.decision.verdict, ruling.decision.mode)
@@ -161,13 +161,17 @@ async def list_referrers(
 ) -> Response:
     """What refers to a digest, whether or not that was admitted (yet)."""
     audited = await service.audits(repository)
-    rows = await asyncio.to_thread(service.store.referrers, repository, digest, audited=audited)
-    entries = [as_referrer_entry(row.raw, parse_manifest(row.raw, row.media_type), row.digest) for row in rows]
     headers = dict(VERSION)
     if artifact_type is not None:
-        entries = [entry for entry in entries if entry.artifact_type == artifact_type]
         headers["OCI-Filters-Applied"] = "artifactType"
-    return Response(Index(manifests=tuple(entries)).to_json(), 200, headers, OCI_INDEX)
+    index = await asyncio.to_thread(_referrers, service, repository, digest, artifact_type, audited=audited)
+    return Response(index.to_json(), 200, headers, OCI_INDEX)
+
+
+def _referrers(service: Service, repository: str, digest: Digest, wanted: str | None, *, audited: bool) -> Index:
+    rows = service.store.referrers(repository, digest, audited=audited)
+    entries = (as_referrer_entry(row.raw, parse_manifest(row.raw, row.media_type), row.digest) for row in rows)
+    return Index(manifests=tuple(one for one in entries if wanted in {None, one.artifact_type}))
 
 
 def _refused(service: Service, request: Request, decision: StoredDecision) -> Fault:

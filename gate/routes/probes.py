@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from compliance.errors import Unavailable
-from gate.errors import Code, Fault
+from gate.errors import NO_DATABASE, Code, Fault
 from gate.service import Service, TheService, who_asks
 from gate.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter()
+log = logging.getLogger(__name__)
 
 
 @router.get("/healthz")
@@ -69,5 +71,6 @@ def _of_database(service: Service) -> tuple[str, ...]:
     try:
         service.store.decision("")
     except Unavailable as error:
-        return (error.message,)
+        log.warning("not ready: %s", error)
+        return (NO_DATABASE,)
     return ()

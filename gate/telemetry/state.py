@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -42,12 +43,20 @@ class State(Collector):
             for each in () if isinstance(scanner, Unavailable) else scanner.databases:
                 updated.add_metric((each.name,), each.description.updated.timestamp())
         changed, manifests = _changed(), _manifests()
-        newest = max((path.stat().st_mtime for path in self._policies.rglob("*") if path.is_file()), default=None)
-        if newest is not None:
-            changed.add_metric((), newest)
-        for (kind, standing), count in self._catalogue.counts(self._now()).items():
-            manifests.add_metric((kind.value, standing.value), count)
+        with suppress(OSError):  # no file, or one that is taken away just now
+            changed.add_metric((), _newest(self._policies))
+        with suppress(Unavailable):
+            for (kind, standing), count in self._catalogue.counts(self._now()).items():
+                manifests.add_metric((kind.value, standing.value), count)
         return iter((readable, changed, updated, manifests))
+
+
+def _newest(directory: Path) -> float:
+    """When a file in it was changed last. Raises FileNotFoundError where there is none."""
+    times = [path.stat().st_mtime for path in directory.rglob("*") if path.is_file()]
+    if not times:
+        raise FileNotFoundError(directory)
+    return max(times)
 
 
 def descriptions() -> tuple[tuple[Metric, tuple[str, ...]], ...]:

@@ -9,12 +9,19 @@ import pytest
 from click.testing import CliRunner
 
 from builder.cli import main
-from builder.cli.commands import EVERYTHING, PLACES, load
+from builder.cli.commands import EVERYTHING, PLACES, Place, load
+
+LONG = 1000
 
 
 @pytest.mark.parametrize(("name", "place"), PLACES.items())
-def test_every_command_is_where_it_is_said_to_be(name: str, place: str) -> None:
+def test_every_command_is_where_it_is_said_to_be(name: str, place: Place) -> None:
     assert load(place).name == name
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_every_summary_is_that_of_the_command(place: Place) -> None:
+    assert place.summary == load(place).get_short_help_str(LONG)
 
 
 def test_all_commands_are_listed() -> None:
@@ -30,7 +37,19 @@ def test_a_command_that_is_not_there_is_a_mistake() -> None:
 
 
 @pytest.mark.parametrize("place", [EVERYTHING, PLACES["build"]])
-def test_a_build_does_not_wait_for_what_talks_to_docker(place: str) -> None:
-    program = f"import sys; from builder.cli.commands import load; load({place!r}); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert not {"docker", "requests", "sqlalchemy"} & set(loaded.split())
+def test_a_build_does_not_wait_for_what_talks_to_docker_or_a_network(place: Place) -> None:
+    loaded = modules_of(f"import builder.cli.{place.module}")
+    assert not {"docker", "requests", "sqlalchemy", "httpx", "sh", "pydantic_settings", "debian.deb822"} & loaded
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_wait_for_no_command(option: str) -> None:
+    program = f"from builder.cli import main; main([{option!r}], standalone_mode=False)"
+    assert not {"builder.workshop", "builder.pipeline", "builder.cli.project", "pydantic"} & modules_of(program)
+
+
+def modules_of(program: str) -> set[str]:
+    """What has been imported by the end of `program`."""
+    told = f"{program}\nimport sys; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())

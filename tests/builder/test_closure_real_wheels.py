@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from builder.bases import BuiltBase, build_base
+from builder.bases.build import BuiltBase, build_base
 from builder.cache import Cache
 from builder.closure import check_closure
 from builder.layers.wheel import WheelInput

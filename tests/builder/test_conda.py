@@ -7,7 +7,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from builder.conda import read_environment
-from builder.requirements import read_inputs
+from builder.requirement_files import read_inputs
 from builder.spec import Spec
 from compliance.errors import InvalidInput
 

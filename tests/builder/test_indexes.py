@@ -4,7 +4,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from builder.indexes import IndexAuth, uv_environment, without_credentials
+from builder.index_auth import IndexAuth
+from builder.indexes import uv_environment, without_credentials
 from compliance.errors import InvalidInput
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.accelerators import cuda_of, required_driver
 from builder.cache import Cache
+from builder.cuda import cuda_of, required_driver
 from builder.lock import lock_project
 from builder.lock_pins import is_current
 from builder.lock_reader import read_lock

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Final
 import httpx
 
 from compliance.attest.keys import generate_key
+from compliance.scan.trivy import Trivy
 from gate.identity.permissions import Role
 from gate.identity.users import set_user
 from tests.crash.proxy import Proxy
@@ -204,10 +204,8 @@ class Scanner:
         directory.mkdir()
         self._directory = directory
         self.program = directory / "trivy"
-        trivy = shutil.which("trivy")
-        if trivy is None:
-            raise AssertionError("there is no trivy on PATH")
-        self.program.write_text(SCANNER.format(control=directory, trivy=trivy))
+        trivy = Trivy.find(directory)
+        self.program.write_text(SCANNER.format(control=directory, trivy=trivy.binary))
         self.program.chmod(0o755)
         self.set("works")
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import bcrypt
 import pytest
 import zstandard
 from sqlalchemy import URL
@@ -36,8 +37,6 @@ from compliance.oci.manifest import (
     RuntimeConfig,
 )
 from compliance.oci.registry import Credentials, RegistryClient
-from gate.identity.permissions import Role
-from gate.identity.users import set_user
 from tests.gate.postgres_process import Postgres
 
 PASSWORD = "correct horse"
@@ -215,6 +214,9 @@ class RunningGate:
         return status
 
 
+# By the weakest hash that is taken: the strong ones are slow on purpose, at every start and login.
+_HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+USERS = f"users: {{ci: {{role: pusher, bcrypt: {_HASH}}}, pod: {{role: puller, bcrypt: {_HASH}}}}}\n"
 StartGate = Callable[..., RunningGate]
 
 
@@ -230,8 +232,7 @@ def prepare(
         path = root / "policies" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    set_user(root / "users.yaml", "ci", Role.PUSHER, PASSWORD)
-    set_user(root / "users.yaml", "pod", Role.PULLER, PASSWORD)
+    (root / "users.yaml").write_text(USERS)
     generate_key(root / "key.pem", root / "keys" / "ci.pem")
     return RunningGate(root, options, environment=environment or {})
 

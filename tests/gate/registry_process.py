@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from compliance.errors import Unavailable
+from compliance.oci.digest import Digest
 from compliance.oci.registry import RegistryClient, RegistryError
 
 
@@ -35,6 +36,11 @@ class Registry:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def blob_file(self, digest: Digest) -> Path:
+        """Where the registry keeps a blob's bytes."""
+        blobs = self.storage / "docker" / "registry" / "v2" / "blobs"
+        return blobs / digest.algorithm / digest.hex[:2] / digest.hex / "data"
 
     def client(self) -> RegistryClient:
         return RegistryClient(f"127.0.0.1:{self.port}")

@@ -10,6 +10,7 @@ from sqlalchemy import URL
 
 from compliance.oci.registry import RegistryError
 from gate.cli import main
+from gate.identity.access import read_access
 from gate.store import Store
 from tests.gate.conftest import NOT_ROOT, MakeImage, RunningGate, prepare
 from tests.gate.postgres_process import Postgres
@@ -29,6 +30,7 @@ def data(tmp_path: Path) -> Path:
     data.mkdir()
     with closing(Store(data / "gate.db")) as store:
         store.secret("uploads")
+    (data / "access.yaml").write_text("anonymous: [public/**]\n")
     return data
 
 
@@ -36,12 +38,13 @@ def test_a_backup_comes_back_and_is_for_its_owner_alone(data, tmp_path):
     target = tmp_path / "backups" / "today"
     done = mlgate("backup", str(target), data=data)
     assert done.exit_code == 0, done.output
-    assert f"{target}: gate.db\n" in done.output
+    assert f"{target}: access.yaml, gate.db\n" in done.output
     assert f"{data / 'registry' / 'storage'}" in done.output
     assert (target.stat().st_mode & 0o777, (target / "gate.db").stat().st_mode & 0o777) == (0o700, 0o600)
     assert mlgate("restore", str(target), data=tmp_path / "new").exit_code == 0
     with closing(Store(data / "gate.db")) as before, closing(Store(tmp_path / "new" / "gate.db")) as after:
         assert before.secret("uploads") == after.secret("uploads")
+    assert read_access(tmp_path / "new" / "access.yaml").anonymous == ("public/**",)
 
 
 def test_neither_backup_nor_restore_replaces_anything(data, tmp_path):

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
 from compliance.errors import InvalidInput
 from compliance.oci.registry import RegistryError
 from gate.blob_cache import BlobCache
+from tests.gate.registry_process import Registry
 
 pytestmark = pytest.mark.acceptance
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    running = Registry(tmp_path_factory.mktemp("behind") / "registry")
+    running.start()
+    yield running
+    running.stop()
 
 
 def read(cache, client, repository, image):
@@ -24,10 +34,10 @@ def kept(cache, tmp_path):
     return sorted(path.name for path in (tmp_path / "cache" / "kept" / "blobs" / "sha256").iterdir())
 
 
-def test_an_image_is_a_layout_for_as_long_as_it_is_read_and_its_blobs_are_kept(gate, make_image, tmp_path):
+def test_an_image_is_a_layout_for_as_long_as_it_is_read_and_its_blobs_are_kept(registry, make_image, tmp_path):
     image = make_image()
     cache = BlobCache(tmp_path / "cache", limit=1 << 20)
-    with gate.client() as client:
+    with registry.client() as client:
         image.push_blobs(client, "team/cached")
         first = read(cache, client, "team/cached", image)
         assert list((tmp_path / "cache" / "open").iterdir()) == []
@@ -36,31 +46,31 @@ def test_an_image_is_a_layout_for_as_long_as_it_is_read_and_its_blobs_are_kept(g
     assert read(cache, client, "team/cached", image) == first
 
 
-def test_what_was_not_used_for_longest_is_forgotten_first(gate, make_image, tmp_path):
+def test_what_was_not_used_for_longest_is_forgotten_first(registry, make_image, tmp_path):
     old, new = make_image({"app/a": os.urandom(5000)}), make_image({"app/b": os.urandom(5000)})
     cache = BlobCache(tmp_path / "cache", limit=12_000)
-    with gate.client() as client:
+    with registry.client() as client:
         for image in (old, new):
             image.push_blobs(client, "team/lru")
             read(cache, client, "team/lru", image)
     assert new.manifest.layers[0].digest.hex in kept(cache, tmp_path)
     assert old.manifest.layers[0].digest.hex in kept(cache, tmp_path)
     cache = BlobCache(tmp_path / "cache", limit=6_000)
-    with gate.client() as client:
+    with registry.client() as client:
         read(cache, client, "team/lru", new)
     assert new.manifest.layers[0].digest.hex in kept(cache, tmp_path)
     assert old.manifest.layers[0].digest.hex not in kept(cache, tmp_path)
 
 
-def test_a_blob_that_is_missing_or_altered_leaves_nothing_behind(gate, make_image, tmp_path):
+def test_a_blob_that_is_missing_or_altered_leaves_nothing_behind(registry, make_image, tmp_path):
     image = make_image()
     cache = BlobCache(tmp_path / "cache", limit=1 << 20)
-    with gate.client() as client:
+    with registry.client() as client:
         with pytest.raises(RegistryError):
             read(cache, client, "team/absent", image)
         image.push_blobs(client, "team/altered")
         layer = image.manifest.layers[0].digest
-        stored = gate.blob_file(layer)
+        stored = registry.blob_file(layer)
         stored.write_bytes(stored.read_bytes()[::-1])
         with pytest.raises(InvalidInput):
             read(cache, client, "team/altered", image)

@@ -180,14 +180,18 @@ def test_what_is_published_stands_by_its_deadline(store):
     publish(store, "team/one", ONE, "1", tag="v1")
     (found,) = store.catalogue.judged(None, AT, limit=9)
     assert (found.standing, found.kind, found.tags) == (Availability.PULLABLE, Kind.IMAGE, ("v1",))
-    (due,) = store.standings.claim(OTHER, AT, 9)
+    (due,) = store.due.claim(OTHER, AT, 9)
     later = replace(due.causes)
-    store.standings.note(due, OTHER, AT, until=AT + timedelta(days=3), causes=later, decision=None)
+    store.due.note(due, OTHER, AT, until=AT + timedelta(days=3), causes=later, decision=None)
     for days, standing in ((0, Availability.ENDING), (3, Availability.ENDED)):
         now = AT + timedelta(days=days)
         assert [one.standing for one in store.catalogue.judged(None, now, limit=9)] == [standing]
         assert len(store.catalogue.judged(None, now, standing=standing, limit=9)) == 1
         assert store.catalogue.counts(now) == {(Kind.IMAGE, standing): 1}
+    judge(store, "team/one", ONE, evidence(), id_="2", at=now)
+    publish(store, "team/one", ONE, "2", tag="v1")
+    (again,) = store.catalogue.judged(None, now, limit=9)
+    assert (again.standing, again.pullable_until) == (Availability.PULLABLE, None)
 
 
 def test_decisions_come_newest_first_in_pages(store):

@@ -31,11 +31,13 @@ from compliance.policy.evaluate import evaluate
 from compliance.policy.reports import from_json, one_line, to_json
 from compliance.sbom import to_cyclonedx
 from compliance.scan.sightings import Sightings
+from gate.decision_record import stored_evidence
+from gate.due import AGAIN_AFTER, CLAIMED_FOR
 from gate.rejudging import Rejudging
 from gate.rulebook import Rulebook
 from gate.schema import Kind, StoredDecision, StoredManifest
-from gate.second_look import Matcher, stored_evidence
-from gate.standings import AGAIN_AFTER, CLAIMED_FOR, Standing
+from gate.second_look import Matcher
+from gate.standings import Standing
 from gate.store import Store
 
 AT = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -340,11 +342,11 @@ def test_a_gate_that_was_killed_leaves_its_claim_to_others_for_a_while_only(shar
     site = shared
     site.admit("starlette==0.38.6")
     with closing(Store(place)) as other:
-        (due,) = other.standings.claim(Digest.of(b"rules"), site.clock(), 10)
+        (due,) = other.due.claim(Digest.of(b"rules"), site.clock(), 10)
         assert site.sweep() == 0
         site.clock.now = AT + CLAIMED_FOR
         assert site.sweep() == 1
-        noted = other.standings.note(
+        noted = other.due.note(
             due, Digest.of(b"rules"), site.clock(), until=None, causes=due.causes, decision=None
         )
         assert not noted, "what came too late is not written over"

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from compliance.errors import InvalidInput
 from gate.cli import main
+from gate.cli.serve import serve_command
 from gate.settings import Settings, configure, variable_of
 from gate.settings_file import key_of
 
@@ -82,9 +83,23 @@ def test_config_shows_every_setting_and_its_origin_but_no_secret(file, monkeypat
     assert "note: MLGATE_PORT is set, and is no setting of the gate" in text.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MLGATE_UPSTREAM", "https://gate:hunter2@registry.example.org"),
+        ("MLGATE_DATABASE", "postgresql://gate@db/gate?password=hunter2"),
+    ],
+)
+def test_a_password_is_not_taken_where_it_would_be_shown(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidInput) as refused:
+        configure()
+    assert "hunter2" not in str(refused.value)
+
+
 def test_every_setting_but_secrets_has_a_flag():
     """Command lines are seen by others on the machine."""
-    options = {option for param in main.commands["serve"].params for option in param.opts}
+    options = {option for param in serve_command.params for option in param.opts}
     flagged = {name for name in Settings.model_fields if f"--{key_of(name)}" in options}
     assert set(Settings.model_fields) - flagged == {"upstream_password", "database", "metrics_token"}
-    assert len(options) == sum(len(param.opts) for param in main.commands["serve"].params)
+    assert len(options) == sum(len(param.opts) for param in serve_command.params)

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -31,7 +32,7 @@ from tests.gate.registry_process import Registry
 pytestmark = pytest.mark.acceptance
 
 CLIENTS = 4
-PUSHES = 8
+PUSHES = 4
 """By each client; every fourth is of an image that is to be refused."""
 
 
@@ -59,7 +60,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterat
     try:
         for gate in gates:
             set_user(gate.root / "users.yaml", "ops", Role.ADMIN, PASSWORD)
-            gate.start()
+        with ThreadPoolExecutor(len(gates)) as threads:
+            list(threads.map(RunningGate.start, gates))
         with closing(Store(url)) as store, closing(Database(url)) as database:
             yield Pair(*gates, store, database)
     finally:

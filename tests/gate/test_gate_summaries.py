@@ -30,6 +30,7 @@ from compliance.errors import Unavailable
 from compliance.oci.digest import Digest
 from compliance.oci.registry import RegistryClient, RegistryError
 from gate.store import Store
+from tests.gate.conftest import RunningGate
 
 pytestmark = pytest.mark.acceptance
 
@@ -166,9 +167,15 @@ def test_what_cannot_be_asked_has_its_own_exit_codes(gate, make_image, tmp_path)
         assert run_verify(tmp_path, away, "--key", key).returncode == 3
 
 
-def test_a_summary_that_a_trusted_builder_signed_is_not_the_gates(start_gate, make_image, tmp_path):
+@pytest.fixture(scope="module")
+def auditing(tmp_path_factory: pytest.TempPathFactory, module_gate: Callable[..., RunningGate]) -> RunningGate:
+    """A gate that blocks nothing, and so attaches no summaries of its own."""
+    return module_gate(tmp_path_factory.mktemp("auditing"), {"any.yaml": AUDITED})
+
+
+def test_a_summary_that_a_trusted_builder_signed_is_not_the_gates(auditing, make_image, tmp_path):
     """In an audited repository nothing is proven, whatever the evidence there claims."""
-    gate = start_gate(policies={"any.yaml": AUDITED})
+    gate = auditing
     image = make_image(user="root")
     claimed = VerificationSummary(
         verifier="urn:mlbuild:gate:local",
@@ -200,14 +207,14 @@ def test_a_summary_that_a_trusted_builder_signed_is_not_the_gates(start_gate, ma
     ],
 )
 def test_what_the_gate_said_of_something_else_proves_nothing(
-    start_gate, make_image, tmp_path, about, passed, problem
+    auditing, make_image, tmp_path, about, passed, problem
 ):
     """The gate's own key stands here for summaries that it signed of other things, and that somebody moved."""
-    gate = start_gate(policies={"any.yaml": AUDITED})
+    gate, repository = auditing, f"team/moved-{about.replace(' ', '-')}"
     image, other = make_image(user="root"), make_image()
     signer = load_signer(gate.data / "gate-key.pem")
     meant = other if about == "another image" else image
-    name = "sandbox/moved" if about == "another repository" else "team/moved"
+    name = "sandbox/moved" if about == "another repository" else repository
     summary = VerificationSummary(
         verifier="urn:mlbuild:gate:local",
         at=NOW,
@@ -220,9 +227,9 @@ def test_what_the_gate_said_of_something_else_proves_nothing(
     statement = summary_statement(subjects_for(name, meant.digest, meant.manifest.config.digest), summary)
     key = public_key_of(gate, tmp_path)
     with gate.client() as client:
-        image.push(client, "team/moved", "v1")
-        push_bundle(client, "team/moved", image, sign_statement(statement, signer))
-    reference = f"{gate.host}/team/moved:v1"
+        image.push(client, repository, "v1")
+        push_bundle(client, repository, image, sign_statement(statement, signer))
+    reference = f"{gate.host}/{repository}:v1"
     done = run_verify(tmp_path, reference, "--key", str(key))
     assert done.returncode == 1
     assert problem in done.stdout
@@ -246,7 +253,7 @@ def test_a_gate_killed_between_publication_and_summary_writes_it_at_the_next_sta
         pushing.join()
     with closing(Store(gate.data / "gate.db")) as store:
         assert store.manifest("team/killed", "v1") is not None
-        assert store.unproven() == [("team/killed", image.digest)]
+        assert store.proofs.missing() == [("team/killed", image.digest)]
 
     gate.options = ("--upstream", f"http://127.0.0.1:{registry}")
     gate.start()

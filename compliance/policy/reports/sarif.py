@@ -118,6 +118,7 @@ def _result(
         "culprit": violation.culprit,
         "severity": violation.severity,
         "from": origin_words(violation.origin, violation.chain) or None,
+        "layer": violation.layer,
         "fixedIn": violation.fixed,
         "remedy": remedy,
     }

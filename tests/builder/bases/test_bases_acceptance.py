@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.bases import BuiltBase, build_base, lock_base, standings
+from builder.bases.build import BuiltBase, build_base
+from builder.bases.lock import lock_base
+from builder.bases.outdated import standings
 from builder.cache import Cache
 from builder.progress import Quiet
 from compliance.bases import BaseDefinition, find_base, read_bases
@@ -85,7 +87,7 @@ def test_another_process_elsewhere_makes_the_same_bits(
     program = (
         "import os, sys; os.umask(0o077)\n"
         "from pathlib import Path\n"
-        "from builder.bases import build_base\n"
+        "from builder.bases.build import build_base\n"
         "from builder.cache import Cache\n"
         "from builder.progress import Quiet\n"
         "from compliance.bases import find_base, read_bases\n"

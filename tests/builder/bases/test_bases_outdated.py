@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from builder.bases import lock_base, standings
-from builder.bases.outdated import Update
+from builder.bases.lock import lock_base
+from builder.bases.outdated import Update, standings
 from builder.cache import Cache
 from builder.progress import Quiet
 from compliance.bases import read_base

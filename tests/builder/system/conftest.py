@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from builder.bases import BuiltBase, build_base
-from builder.bases.build import COMPRESSION
+from builder.bases.build import COMPRESSION, BuiltBase, build_base
 from builder.cache import Cache
 from builder.progress import Quiet
 from compliance.base_files import LockedDeb

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from builder.bases import BuiltBase
+from builder.bases.build import BuiltBase
 from builder.cache import Cache
 from builder.errors import BuilderError
 from builder.image import ImageLayer
 from builder.lockfile import LockedSystem
 from builder.progress import Quiet
-from builder.system import system_layer
+from builder.system.layer import system_layer
 from compliance.base_files import LockedDeb
 from compliance.inventory import Ecosystem, Origin
 from compliance.oci.digest import Digest

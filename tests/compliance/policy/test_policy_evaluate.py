@@ -232,6 +232,26 @@ def test_what_is_missing_never_turns_a_refusal_into_an_admission(found: Evidence
             assert evaluate(SHIPPED, less, AT).verdict is not Verdict.ADMITTED
 
 
+def test_what_is_found_is_placed_in_the_layer_that_holds_it() -> None:
+    wheels, files = Digest.of(b"wheels"), Digest.of(b"files")
+    found = given_evidence(
+        packages=[{"name": "pillow", "version": "9.4.0"}], user="root", secrets=[{"path": "/app/x"}]
+    )
+    assert not isinstance(found.inventory, Absent)
+    assert not isinstance(found.secrets, Absent)
+    packages = tuple(replace(one, layer=wheels) for one in found.inventory.packages)
+    built = replace(
+        found,
+        inventory=replace(found.inventory, packages=packages),
+        secrets=tuple(replace(one, layer=files) for one in found.secrets),
+    )
+    rules = (rule(), rule("secrets"), rule("banned-packages", packages=[{"package": "pillow"}]))
+    policies = policy_set(*(replace(one, id=one.check.name) for one in rules))
+    for known, wanted in ((built, [None, files, wheels]), (found, [None, None, None])):
+        outcomes = evaluate(policies, known, AT).outcomes
+        assert [one.layer for outcome in outcomes for one in outcome.violations] == wanted
+
+
 def test_an_artifact_needs_a_rule_about_artifacts_and_an_image_one_about_images() -> None:
     image, chart = given_evidence(), given_evidence(artifact="application/vnd.cncf.helm.config.v1+json")
     of_artifacts = rule("artifact-types", allow=[chart.artifact])

@@ -30,8 +30,6 @@ def test_a_role_holds_where_it_was_given_only():
     assert not alice.may(PUSH, "shared/base")
     assert not alice.sees("other/image")
     assert not alice.sees("team")
-    assert alice.may_somewhere(PUSH)
-    assert not alice.may_somewhere(REVIEW)
 
 
 def test_short_names_of_roles_are_those_of_earlier_users_files():

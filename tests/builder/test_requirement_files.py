@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.requirements import Inputs, read_inputs
+from builder.requirement_files import read_inputs
+from builder.requirements import Inputs
 from builder.spec import Spec
 from compliance.errors import InvalidInput
 

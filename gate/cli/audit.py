@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,8 @@ from gate.audit.checkpoints import FILE, Checkpoint, read, read_lines, sign
 from gate.audit.entry import Action, StoredEntry
 from gate.audit.log import AuditLog
 from gate.audit.verification import Problem, verify
-from gate.database_commands import data_option, opened
+from gate.cli.database import data_option, opened
+from gate.clock import utc_now
 from gate.own_key import FILE as KEY_FILE
 from gate.own_key import existing_signer
 from gate.settings import read_settings
@@ -89,10 +89,10 @@ def checkpoint(data: Path | None) -> None:
       mlgate audit checkpoint >> /mnt/write-once/checkpoints.jsonl
     """
     with opened(data) as database:
-        head = AuditLog(database, _now).head()
+        head = AuditLog(database, utc_now).head()
     if not head.sequence:
         raise InvalidInput("the audit log is empty, so there is nothing to sign")
-    click.echo(sign(head, _now(), existing_signer(read_settings(data=data).data)))
+    click.echo(sign(head, utc_now(), existing_signer(read_settings(data=data).data)))
 
 
 @audit.command(name="verify")
@@ -163,7 +163,3 @@ def _line(entry: StoredEntry) -> str:
     about = "@".join(part for part in (entry.repository, entry.digest) if part)
     parts = (f"{entry.at[:19]}Z", entry.action, entry.actor, about, detail)
     return f"{entry.sequence:>6} " + "  ".join(part for part in parts if part)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

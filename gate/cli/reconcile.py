@@ -7,28 +7,23 @@ import secrets
 from contextlib import AsyncExitStack, closing
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 import click
 
 from compliance.errors import Unavailable
-from gate.app import alone_in, open_upstream, utc_now
+from gate.app import alone_in, open_upstream
+from gate.cli.database import data_option
+from gate.clock import utc_now
 from gate.publication import Publication
 from gate.reconciler import Reconciler, Repair
 from gate.scratch import own_name
 from gate.settings import Settings, read_settings
 from gate.store import Store
 
-UNDECIDED: Final = 3
-
-
-def _described(name: str) -> str:
-    return Settings.model_fields[name].description or ""
-
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help=_described("data"))
-@click.option("--upstream", metavar="URL", help=_described("upstream"))
+@data_option
+@click.option("--upstream", metavar="URL", help=Settings.model_fields["upstream"].description)
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
 @click.option("--all", "everything", is_flag=True, help="Hold all that may be read against the registry as well.")
 def reconcile(data: Path | None, upstream: str | None, dry_run: bool, everything: bool) -> None:

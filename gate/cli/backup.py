@@ -8,7 +8,7 @@ import click
 
 from gate.backup import back_up
 from gate.backup import restore as bring_back
-from gate.database_commands import data_option
+from gate.cli.database import data_option
 from gate.settings import read_settings
 
 
@@ -18,9 +18,9 @@ from gate.settings import read_settings
 def backup(directory: Path, data: Path | None) -> None:
     """Write a backup to a new DIRECTORY, while the gate runs or not.
 
-    It holds the database as it is at one moment, the gate's key, users, and checkpoints of the audit log. Whoever
-    has it can sign as the gate. What it does not hold: the bytes of images, which are in the registry behind the
-    gate (back that up afterwards), and your policies and trusted keys.
+    It holds the database as it is at one moment, the gate's key, who may do what (the users and access files), and
+    checkpoints of the audit log. Whoever has it can sign as the gate. What it does not hold: the bytes of images,
+    which are in the registry behind the gate (back that up afterwards), and your policies and trusted keys.
 
     \b
     Examples:

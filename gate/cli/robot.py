@@ -6,14 +6,15 @@ import getpass
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from gate.audit.log import AuditLog
-from gate.database_commands import data_option, opened
+from gate.cli.database import data_option, opened
+from gate.clock import utc_now
 from gate.identity.permissions import Role
 from gate.identity.robots import PREFIX, Robots
 
@@ -45,11 +46,7 @@ _expires = click.option(
 @contextmanager
 def _robots(data: Path | None) -> Iterator[Robots]:
     with opened(data) as database:
-        yield Robots(database, AuditLog(database, _now), _now)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+        yield Robots(database, AuditLog(database, utc_now), utc_now)
 
 
 def _by() -> str:
@@ -101,7 +98,7 @@ def list_(data: Path | None) -> None:
     with _robots(data) as robots:
         for one in robots.all():
             until = one.expires.strftime("%Y-%m-%dT%H:%MZ")
-            words = (PREFIX + one.name, one.role, one.state(_now()), until, " ".join(one.repositories))
+            words = (PREFIX + one.name, one.role, one.state(utc_now()), until, " ".join(one.repositories))
             click.echo("\t".join(words))
 
 
