@@ -23,7 +23,7 @@ from builder.state import State
 from builder.system.inventory import system_packages
 from builder.workshop import Workshop
 from compliance.attest.bundle import sign_statement, verify_bundle
-from compliance.attest.keys import TrustedKeys, generate_key, load_signer
+from compliance.attest.keys import TrustedKeys, generate_key, import_key, load_signer
 from compliance.attest.provenance import SpecFile, read_build, read_provenance, slsa_statement
 from compliance.attest.statement import Statement, sbom_statement, subjects_for
 from compliance.bases import BaseDefinition
@@ -53,6 +53,13 @@ def make_signing_key(private: Path, trusted: Path) -> Path:
     """Make a key pair, and put its public half among the keys trusted here; returns where."""
     public = trusted / f"{private.stem}.pem"
     generate_key(private, public)
+    return public
+
+
+def take_signing_key(pem: bytes, private: Path, trusted: Path) -> Path:
+    """The same with a private key that was made before."""
+    public = trusted / f"{private.stem}.pem"
+    import_key(pem, private, public)
     return public
 
 

@@ -32,6 +32,7 @@ def fetch_judged(gate: str, directory: Path) -> int:
     """
     transport = Transport(gate, Credentials.from_docker_config(gate), plain_http=is_loopback(gate))
     try:
+        transport.authenticate("")
         number = sum(_store(line, directory) for line in _all_lines(transport))
     finally:
         transport.close()

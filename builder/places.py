@@ -14,12 +14,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from builder.lockfile import LOCK_NAME
+from builder.repository import path_in_repository
 from builder.requirement_files import read_inputs
 from builder.spec import Spec
 from compliance.document import Document, KeyPath, read_document
 from compliance.inventory import Origin
 from compliance.policy.decision import RuleOutcome, Violation
-from compliance.policy.reports import Place
+from compliance.policy.reports import Place, PlacesOf, within
 
 _APP: Final = "app/"
 """Where an image has the project's own files; paths in findings begin with it."""
@@ -39,6 +40,11 @@ _SPEC_KEYS: Final[dict[str, tuple[str, ...]]] = {
 
 _LOCK_NAME_LINE: Final = re.compile(r'\s*name\s*=\s*"(?P<name>[^"]+)"')
 _LINE_AT_END: Final = re.compile(r":(?P<line>[0-9]+)$")
+
+
+def places_in_repository(spec_path: Path, spec: Spec) -> PlacesOf:
+    """The places of violations in a project, as paths from the root of its repository."""
+    return within(ProjectPlaces(spec_path, spec), path_in_repository(spec_path.parent))
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,11 @@ def why(gate: Transport, reference: Reference) -> Decision:
         raise InvalidInput(
             f"there is no decision about {reference}", remedy="It is evidence about an image, or this is no gate."
         )
+    return decision_at(gate, report, scope)
+
+
+def decision_at(gate: Transport, report: str, scope: str) -> Decision:
+    """The decision whose report has the address `report`."""
     # Whatever name the gate gives itself, it is asked where it was reached: passwords go nowhere else.
     path = f"/api/decisions/{urlsplit(report).path.rpartition('/')[2]}"
     with gate.send("GET", path, scope, headers={"Accept": "application/json"}) as answer:

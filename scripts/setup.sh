@@ -1,6 +1,7 @@
 #!/bin/sh
 # Make this checkout ready: Debian packages that are missing, .venv with what uv.lock pins, Trivy, a registry.
-# Usage: scripts/setup.sh demo|test       Safe to run again: it does only what is not done yet.
+# Usage: scripts/setup.sh build|demo|test       Safe to run again: it does only what is not done yet.
+# `build` is for CI that builds images: as `demo`, without the registry.
 set -eu
 
 purpose=${1:-demo}
@@ -73,7 +74,7 @@ esac
 UV_PROJECT_ENVIRONMENT=.venv .venv/bin/uv sync --quiet --frozen --inexact --compile-bytecode $groups
 
 # The registry is taken out of its Debian package rather than installed: installing would start it as a service.
-if ! has docker-registry && ! has registry && [ ! -x .venv/bin/docker-registry ]; then
+if [ "$purpose" != build ] && ! has docker-registry && ! has registry && [ ! -x .venv/bin/docker-registry ]; then
     if ! has apt-get; then
         say "install CNCF distribution (the program docker-registry or registry) and start again."
         exit 2

@@ -41,13 +41,17 @@ PLACES: Final = {
         "Put this project's image where docker or buildah (and podman) keep theirs, and print its id there.",
     ),
     "lock": Place("project", "lock", "Resolve the requirements and write pylock.toml."),
-    "login": Place("image", "login", "Log in to a gate or registry, and remember it where docker does."),
+    "login": Place(
+        "login",
+        "login",
+        "Log in to a gate or registry, and remember it where docker does; HOST is MLBUILD_GATE by default.",
+    ),
     "plan": Place(
         "plan",
         "plan",
         "Show the layers that a build will have: what is in each, its size, and what is cached already.",
     ),
-    "policy": Place("policy", "group", "Work on policies: lint, test, explain, diff, impact."),
+    "policy": Place("policy", "group", "Work on policies: lint, test, explain, diff, impact, review."),
     "push": Place(
         "push",
         "push",
@@ -59,6 +63,11 @@ PLACES: Final = {
     "run": Place("image", "run", "Run IMAGE, or this project's image, as its own user."),
     "shell": Place(
         "image", "shell", "Open a debug shell in IMAGE, or in this project's image, although it has none."
+    ),
+    "spec": Place(
+        "spec",
+        "spec",
+        "Check that specs can be read, and the requirement files that they name; the project's own by default.",
     ),
     "test": Place(
         "smoke",

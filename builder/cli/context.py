@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
@@ -16,6 +16,9 @@ from rich.markup import escape
 
 from builder.progress import Progress, Quiet, Shown
 from compliance.errors import ComplianceError, InvalidInput
+
+if TYPE_CHECKING:
+    from builder.cli.github import Workflow
 
 DONE: Final = 0
 REFUSED: Final = 1
@@ -32,6 +35,7 @@ class Session:
     def __init__(self, project: Path, *, as_json: bool = False, quiet: bool = False) -> None:
         self.project = project
         self.as_json = as_json
+        self.workflow: Workflow | None = None
         self.out = Console(highlight=False, soft_wrap=False)
         self.err = Console(stderr=True, highlight=False)
         self.progress: Progress = Quiet() if quiet else Shown(self.err)
@@ -113,8 +117,18 @@ def failing_well(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def fail(error: ComplianceError) -> NoReturn:
+    """End with what went wrong, and the exit code for it."""
+    describe(error)
+    raise click.exceptions.Exit(INVALID if isinstance(error, InvalidInput) else UNDECIDED)
+
+
+def describe(error: ComplianceError) -> None:
+    """Say what went wrong and what to do next, in a workflow as an annotation too."""
     console = Console(stderr=True, highlight=False)
     console.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
     if error.remedy:
         console.print(f"[bold]next:[/]  {escape(error.remedy)}", soft_wrap=True)
-    raise click.exceptions.Exit(INVALID if isinstance(error, InvalidInput) else UNDECIDED)
+    context = click.get_current_context(silent=True)
+    session = context.find_object(Session) if context is not None else None
+    if session is not None and session.workflow is not None:
+        session.workflow.error(error)

@@ -1,11 +1,9 @@
-"""The commands that start images, and the login to where they are."""
+"""The commands that start images, or put them where others start them."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
 import click
 
@@ -16,9 +14,7 @@ from builder.docker import Docker
 from builder.pipeline import BuiltProject
 from builder.shell import INSIDE, open_shell, tools_for
 from compliance.errors import InvalidInput
-from compliance.oci.credentials import Credentials, remember
 from compliance.oci.reference import is_tag
-from compliance.oci.registry import RegistryClient
 
 
 @click.command()
@@ -142,25 +138,3 @@ def shell(
     with source.container() as container:
         code = open_shell(container, source.config, tools, command=command, user=user)
     raise click.exceptions.Exit(code)
-
-
-@click.command()
-@click.argument("host")
-@click.option("--username", "-u", prompt=True, help="Who you are there.")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
-@click.pass_obj
-@failing_well
-def login(session: Session, host: str, username: str, password_stdin: bool) -> None:
-    """Log in to a gate or registry, and remember it where docker does.
-
-    \b
-    Examples:
-      mlbuild login gate.example.com
-      echo "$TOKEN" | mlbuild login gate.example.com --username ci --password-stdin
-    """
-    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else click.prompt("Password", hide_input=True)
-    credentials = Credentials(username, password)
-    with RegistryClient(host, credentials=credentials) as client:
-        client.ping()
-    path: Path = remember(host, credentials)
-    session.out.print(f"logged in to {host} as {username} (kept in {path})", soft_wrap=True)

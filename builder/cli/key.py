@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from builder.cli.context import Session, failing_well
-from builder.evidence import make_signing_key
+from builder.evidence import make_signing_key, take_signing_key
 
 
 @click.group(name="key")
@@ -24,4 +26,19 @@ def new(session: Session) -> None:
     """
     settings = session.workshop.settings
     public = make_signing_key(settings.key, settings.trusted_keys)
+    session.out.print(f"private key  {settings.key}\npublic key   {public}", soft_wrap=True)
+
+
+@group.command(name="import")
+@click.pass_obj
+@failing_well
+def import_command(session: Session) -> None:
+    """Take a signing key from standard input (PEM), for a CI that keeps it as a secret.
+
+    \b
+    Examples:
+      mlbuild key import <<< "$SIGNING_KEY"
+    """
+    settings = session.workshop.settings
+    public = take_signing_key(sys.stdin.buffer.read(1 << 16), settings.key, settings.trusted_keys)
     session.out.print(f"private key  {settings.key}\npublic key   {public}", soft_wrap=True)

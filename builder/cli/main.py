@@ -41,16 +41,25 @@ Exit codes:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print results as JSON on standard output.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
+@click.option(
+    "--github",
+    is_flag=True,
+    help="Also say it as GitHub Actions reads it: annotations on lines, the job's summary, outputs of the step.",
+)
 @click.option("--no-sdist", is_flag=True, help="Build no package from source; as MLBUILD_SDIST=false.")
 @click.version_option(package_name="mlbuild")
 @click.pass_context
 @failing_well
-def main(context: click.Context, project: Path, as_json: bool, quiet: bool, no_sdist: bool) -> None:
+def main(context: click.Context, project: Path, as_json: bool, quiet: bool, github: bool, no_sdist: bool) -> None:
     """An approved machine-learning image from a short spec, or exactly what to change.
 
     Without a command: lock, check, build, scan and check the project in this directory.
     """
     context.obj = Session(project, as_json=as_json, quiet=quiet)
+    if github:
+        from builder.cli.github import Workflow  # imported here, since --help and --version do not need it
+
+        context.obj.workflow = Workflow()
     if no_sdist:
         context.obj.forbid_sdists()
     if context.invoked_subcommand is None:

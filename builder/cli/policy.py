@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -14,17 +12,19 @@ from typing import Any, Final
 import click
 from rich.text import Text
 
+from builder.cli.archives import archive_of
 from builder.cli.context import REFUSED, Day, Session, failing_well, json_option
 from builder.cli.explain import explanation, facts_of
-from builder.gate_evidence import fetch_judged
+from builder.cli.review import review
 from compliance.archive import all_judged, judged_names
 from compliance.document import read_document
-from compliance.errors import InvalidInput, Location
+from compliance.errors import Location
 from compliance.policy.decision import Verdict
 from compliance.policy.difference import Change, difference
 from compliance.policy.impact import VerdictChange, last_announcement
 from compliance.policy.lint import Remark, lint, rules_that_failed
 from compliance.policy.loader import load_policies
+from compliance.policy.reports import Level
 from compliance.policy.reports.groups import headline, name
 from compliance.policy.strictness import Tone
 from compliance.policy.testing import TESTS, PolicyTestResult, run_policy_tests
@@ -37,7 +37,10 @@ _DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.group(name="policy")
 def group() -> None:
-    """Work on policies: lint, test, explain, diff, impact."""
+    """Work on policies: lint, test, explain, diff, impact, review."""
+
+
+group.add_command(review)
 
 
 @group.command(name="lint")
@@ -73,6 +76,9 @@ def lint_command(
         tested=rules_that_failed([one.decision for one in results]) if results else None,
     )
     told = [(_where(folder, remark), remark.text) for remark in remarks]
+    if session.workflow is not None:
+        for place, text in told:
+            session.workflow.remark(Level.ERROR if strict else Level.WARNING, text, place)
     sizes = {
         "policies": len(policies.policies),
         "rules": sum(1 for _ in policies.rules()),
@@ -119,6 +125,9 @@ def test_command(session: Session, directory: Path | None, verbose: bool) -> Non
     folder = _in_use(session, directory)
     results = run_policy_tests(folder)
     failed = [one for one in results if not one.passed]
+    if session.workflow is not None:
+        for one in failed:
+            session.workflow.remark(Level.ERROR, "\n".join((one.name, *one.failures)), one.at)
     if session.as_json:
         cases = [{**_place(one.at), "name": one.name, "failures": list(one.failures)} for one in results]
         session.emit({"passed": len(results) - len(failed), "failed": len(failed), "cases": cases})
@@ -233,7 +242,7 @@ def impact_command(
     folder, moment = _in_use(session, new), session.workshop.at
     horizon = until if until is not None else last_announcement(load_policies(folder), moment)
     plan = Plan(folder, moment, old, horizon)
-    with _archive(session, evidence, gate) as archive:
+    with archive_of(session, evidence, gate) as archive:
         total = len(judged_names(archive))
         session.progress.step(f"judging {count(total, 'image')} again")
         changes = [*replay_archive(archive, plan, processes=processes)]
@@ -252,20 +261,6 @@ def impact_command(
         session.out.print(summary + (f", of {count(len(owners), 'owner')}" if owners else ""), style="bold")
     if any(change.is_lost for change in changes):
         raise click.exceptions.Exit(REFUSED)
-
-
-@contextmanager
-def _archive(session: Session, evidence: Path | None, gate: str | None) -> Iterator[Path]:
-    """The directory of stored evidence, fetched from the gate where that is named."""
-    if (evidence is None) == (gate is None):
-        raise InvalidInput("whose evidence is meant?", remedy="Give --evidence DIR or --gate HOST.")
-    if evidence is not None:
-        yield evidence
-    elif gate is not None:
-        session.progress.step(f"fetching the evidence of {gate}")
-        with tempfile.TemporaryDirectory(prefix="mlbuild-evidence-") as folder:
-            fetch_judged(gate, Path(folder))
-            yield Path(folder)
 
 
 def _verdict_change(change: VerdictChange) -> Iterator[Text]:

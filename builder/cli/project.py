@@ -8,6 +8,7 @@ from builder import pipeline
 from builder.cli.context import Session, failing_well, no_sdist_option
 from builder.cli.verdicts import finish
 from builder.pipeline import BuiltProject
+from builder.places import places_in_repository
 from builder.project import open_project
 
 
@@ -58,7 +59,12 @@ def build(session: Session) -> None:
 def everything(session: Session) -> None:
     """Lock, check, build, scan and check."""
     project = open_project(session.project)
-    finish(session, pipeline.everything(project, session.workshop), verbose=False)
+    decisions = pipeline.everything(project, session.workshop)
+    if session.workflow is not None:
+        places = places_in_repository(project.spec_path, project.spec)
+        for decision in decisions.values():
+            session.workflow.decision(decision, places)
+    finish(session, decisions, verbose=False)
 
 
 def _facts(built: BuiltProject) -> dict[str, object]:

@@ -1,19 +1,25 @@
-"""`mlbuild push`: what was built, sent through the gate, and what the gate said."""
+"""`mlbuild push`: the image and its evidence through the gate, and what the gate says."""
 
 from __future__ import annotations
+
+from contextlib import closing
 
 import click
 
 from builder import pipeline
 from builder.cli.context import REFUSED, Session, failing_well
+from builder.cli.github import Workflow
 from builder.cli.sizes import megabytes
-from builder.project import open_project
+from builder.places import places_in_repository
+from builder.project import Project, open_project
 from builder.push_project import push_project
 from builder.pushed import PushedBlobs
+from builder.why import REPORT, decision_at
 from compliance.errors import InvalidInput
 from compliance.oci.credentials import Credentials
 from compliance.oci.reference import Reference
 from compliance.oci.registry import RegistryClient, RegistryError
+from compliance.oci.transport import Transport, is_loopback
 from compliance.policy.decision import Verdict
 from compliance.retries import Retries
 
@@ -39,7 +45,8 @@ def push(session: Session, gate: str | None, tag: str) -> None:
     host = gate or workshop.settings.gate
     if host is None:
         raise InvalidInput("which gate?", remedy="Name it: `mlbuild push HOST:PORT`, or set MLBUILD_GATE.")
-    built = pipeline.build(open_project(session.project), workshop)
+    project = open_project(session.project)
+    built = pipeline.build(project, workshop)
     target = Reference.parse(f"{host}/{built.repository}:{tag}")
     credentials = Credentials.from_docker_config(host)
     with RegistryClient(host, credentials=credentials, retries=Retries()) as client:
@@ -55,7 +62,11 @@ def push(session: Session, gate: str | None, tag: str) -> None:
         except RegistryError as error:
             if (error.status, error.code) != (403, "DENIED"):
                 raise
+            if session.workflow is not None:
+                _annotate(session.workflow, project, target, credentials, error)
             _refused(session, error.reason)
+    if session.workflow is not None:
+        session.workflow.output("reference", str(pushed.reference))
     if session.as_json:
         session.emit(
             {
@@ -75,6 +86,22 @@ def push(session: Session, gate: str | None, tag: str) -> None:
             f"and {megabytes(pushed.evidence_bytes)} of evidence",
             soft_wrap=True,
         )
+
+
+def _annotate(
+    workflow: Workflow, project: Project, target: Reference, credentials: Credentials | None, error: RegistryError
+) -> None:
+    """Tell the gate's own decision at the lines of the project; its one line where no decision can be had."""
+    report = error.headers.get(REPORT)
+    if report is None:
+        workflow.error(error)
+        return
+    host = target.registry
+    with closing(Transport(host, credentials, plain_http=is_loopback(host))) as gate:
+        scope = f"repository:{target.repository}:pull"
+        gate.authenticate(scope)
+        decision = decision_at(gate, report, scope)
+    workflow.decision(decision, places_in_repository(project.spec_path, project.spec))
 
 
 def _refused(session: Session, message: str) -> None:

@@ -38,6 +38,7 @@ def form_of(path: Path) -> Form:
 def write_report(decision: Decision, path: Path, form: Form, places: PlacesOf) -> None:
     """Write the decision to `path`. Raises InvalidInput when that cannot be."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(form(decision, places))
     except OSError as error:
         raise InvalidInput(f"cannot be written: {error.strerror}", at=Location(path)) from error

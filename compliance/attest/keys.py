@@ -44,12 +44,31 @@ def generate_key(private: Path, public: Path) -> None:
     Directories are made where they are missing. Raises InvalidInput when either file exists: a key is
     never overwritten.
     """
+    _write_pair(ec.generate_private_key(ec.SECP256R1()), private, public)
+
+
+def import_key(pem: bytes, private: Path, public: Path) -> None:
+    """Put a private key that was made before where `generate_key` puts a new one, its public half included.
+
+    Raises InvalidInput when it is not such a key, or either file exists.
+    """
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise InvalidInput("is no private key in PEM without a password", at=Location(Path("-"))) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise InvalidInput(
+            "is not an ECDSA P-256 key", at=Location(Path("-")), remedy="`mlbuild key new` makes such a key."
+        )
+    _write_pair(key, private, public)
+
+
+def _write_pair(key: ec.EllipticCurvePrivateKey, private: Path, public: Path) -> None:
     for path in (private, public):
         if path.exists():
             raise InvalidInput(
                 "exists, and keys are never overwritten", at=Location(path), remedy="Move it away first."
             )
-    key = ec.generate_private_key(ec.SECP256R1())
     _write_new(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
     spki = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     _write_new(public, spki, 0o644)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from compliance.errors import InvalidInput, Location, Unavailable
 
 _HELPER_SECONDS: Final = 30
-_IDENTITY_TOKEN: Final = "<token>"  # noqa: S105 - what helpers put in place of a user name
+IDENTITY_TOKEN: Final = "<token>"  # noqa: S105 - what helpers put in place of a user name
 
 
 class _Auth(BaseModel):
@@ -95,8 +95,7 @@ def remember(registry: str, credentials: Credentials, config: Path | None = None
         known = json.loads(path.read_bytes()) if path.exists() else {}
         if not isinstance(known, dict) or not isinstance(known.setdefault("auths", {}), dict):
             raise InvalidInput("is not a Docker configuration file", at=Location(path))
-        auth = base64.b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()
-        known["auths"][registry] = {"auth": auth}
+        known["auths"][registry] = _entry_of(credentials)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}")
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
@@ -114,9 +113,16 @@ def _host(key: str) -> str:
     return key.partition("://")[2].partition("/")[0] if "://" in key else key.partition("/")[0]
 
 
+def _entry_of(credentials: Credentials) -> dict[str, str]:
+    """As docker writes it: a session beside a login without a password."""
+    password = "" if credentials.session else credentials.password
+    entry = {"auth": base64.b64encode(f"{credentials.username}:{password}".encode()).decode()}
+    return entry | ({"identitytoken": credentials.password} if credentials.session else {})
+
+
 def _from_entry(entry: _Auth, registry: str, path: Path) -> Credentials | None:
     if entry.identitytoken:
-        return Credentials(_IDENTITY_TOKEN, entry.identitytoken, session=True)
+        return Credentials(IDENTITY_TOKEN, entry.identitytoken, session=True)
     if entry.username and entry.password is not None:
         return Credentials(entry.username, entry.password)
     if not entry.auth:
@@ -147,4 +153,4 @@ def _ask_helper(helper: str, registry: str) -> Credentials | None:
         answer = _HelperAnswer.model_validate_json(done.stdout)
     except ValidationError as error:
         raise Unavailable(f"the credential helper {program} answered nothing usable for {registry}") from error
-    return Credentials(answer.username, answer.secret, session=answer.username == _IDENTITY_TOKEN)
+    return Credentials(answer.username, answer.secret, session=answer.username == IDENTITY_TOKEN)

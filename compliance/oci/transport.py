@@ -116,6 +116,11 @@ class Transport:
                 remedy=f"Check that the registry {self.registry} runs and can be reached.",
             ) from error
 
+    def authenticate(self, scope: str) -> None:
+        """Get what proves us for `scope` also on paths whose own challenge knows no sessions."""
+        with self.send("GET", "/v2/", scope):
+            pass
+
     def document(self, response: httpx.Response) -> bytes:
         """The body of an answer that is a document, at most MAX_DOCUMENT bytes."""
         data = bytearray()

@@ -29,27 +29,27 @@ def to_markdown(decision: Decision) -> str:
 
 
 def _lines(decision: Decision) -> Iterator[str]:
-    yield f"## {headline_of(decision)} {_plain(name(decision.subject))}"
+    yield f"## {headline_of(decision)} {plain(name(decision.subject))}"
     for rule in told(decision):
         yield from _rule(rule)
     for unclear in undecided(decision):
-        yield from ("", f"### Undecided: {_plain(', '.join(unclear.rules))}", "", _plain(unclear.reason))
+        yield from ("", f"### Undecided: {plain(', '.join(unclear.rules))}", "", plain(unclear.reason))
     waived = excused(decision)
     if waived:
         yield from ("", "### Waived", "")
         for one in waived:
-            yield f"- {_plain(one.by)}"
-            yield from (f"  - {_plain(finding)}" for finding in one.findings)
+            yield f"- {plain(one.by)}"
+            yield from (f"  - {plain(finding)}" for finding in one.findings)
     yield ""
     pending = decision.with_status(Status.PENDING)
     if pending:
-        yield f"Waiting for the image: {', '.join(_plain(outcome.rule) for outcome in pending)}.  "
+        yield f"Waiting for the image: {', '.join(plain(outcome.rule) for outcome in pending)}.  "
     yield f"{tally(decision)}.  "
     used = "; ".join(age(database, decision.at) for database in decision.databases) or "none"
-    yield f"Vulnerability databases: {_plain(used)}."
+    yield f"Vulnerability databases: {plain(used)}."
     if decision.notes:
         yield ""
-        yield from (f"- {_plain(note)}" for note in decision.notes)
+        yield from (f"- {plain(note)}" for note in decision.notes)
 
 
 _MARKS: Final = {Status.DENIED: "Refused", Status.WARNED: "Warning"}
@@ -57,21 +57,22 @@ _MARKS: Final = {Status.DENIED: "Refused", Status.WARNED: "Warning"}
 
 def _rule(told: Told) -> Iterator[str]:
     outcome, found = told.outcome, groups(told.violations)
-    yield from ("", f"### {_MARKS[outcome.status]}: {_plain(outcome.rule)}", "")
+    yield from ("", f"### {_MARKS[outcome.status]}: {plain(outcome.rule)}", "")
     if told.repeated:
         yield f"{count(told.repeated, 'finding')} named above already."
     if not found:
         return
-    yield from (_plain(outcome.why), "")
+    yield from (plain(outcome.why), "")
     if outcome.reason:
-        yield from (_plain(outcome.reason), "")
+        yield from (plain(outcome.reason), "")
     yield "| What | From | Findings | Do |"
     yield "|---|---|---|---|"
     for group in found:
-        findings = "<br>".join(_plain(text) for text in group.texts)
-        remedies = "<br>".join(_plain(text) for text in group.remedies or (outcome.fix,))
-        yield f"| {_plain(group.title)} | {_plain(group.origin)} | {findings} | {remedies} |"
+        findings = "<br>".join(plain(text) for text in group.texts)
+        remedies = "<br>".join(plain(text) for text in group.remedies or (outcome.fix,))
+        yield f"| {plain(group.title)} | {plain(group.origin)} | {findings} | {remedies} |"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """`text` on one line, with nothing in it that Markdown would read as markup."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))

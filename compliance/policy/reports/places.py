@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compliance.policy.decision import RuleOutcome, Violation
 
@@ -23,3 +23,14 @@ PlacesOf = Callable[[RuleOutcome, Violation | None], tuple[Place, ...]]
 def nowhere(outcome: RuleOutcome, violation: Violation | None) -> tuple[Place, ...]:  # noqa: ARG001 - as PlacesOf
     """For decisions about what has no files at hand, such as an image in a registry."""
     return ()
+
+
+def within(places: PlacesOf, directory: str) -> PlacesOf:
+    """The same places, seen from a directory above: `directory` is the way down, `/` between parts, or empty."""
+    if not directory:
+        return places
+
+    def below(outcome: RuleOutcome, violation: Violation | None) -> tuple[Place, ...]:
+        return tuple(replace(place, path=f"{directory}/{place.path}") for place in places(outcome, violation))
+
+    return below
