@@ -107,6 +107,7 @@ class StoredDecision(Table):
     __table_args__ = (
         Index("decisions_by_digest", "repository", "digest", "at"),
         Index("decisions_by_tag", "repository", "tag", "at"),
+        Index("decisions_by_time", "at", "id", "verdict", "later", "repository"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)

@@ -67,6 +67,7 @@ def upgrade() -> None:
     )
     op.create_index("decisions_by_digest", "decisions", ["repository", "digest", "at"], unique=False)
     op.create_index("decisions_by_tag", "decisions", ["repository", "tag", "at"], unique=False)
+    op.create_index("decisions_by_time", "decisions", ["at", "id", "verdict", "later", "repository"], unique=False)
     op.create_table(
         "image_packages",
         sa.Column("repository", sa.String(length=255), nullable=False),
