@@ -40,6 +40,7 @@ NAMES: Final = (
     "pillow",
     "six",
 )
+LAYERS: Final = 30
 REFUSED_OF: Final = 5
 """One image in so many is refused."""
 
@@ -206,13 +207,14 @@ def _outcomes(package: str, *, denied: bool) -> tuple[RuleOutcome, ...]:
 
 
 def _manifest(number: int) -> Manifest:
-    config, layer = b"config %d" % number, b"layer %d" % number
+    config, layers = b"config %d" % number, (b"layer %d of %d" % (each, number) for each in range(LAYERS))
     return Manifest(
         config=Descriptor(media_type="application/vnd.oci.image.config.v1+json", digest=Digest.of(config), size=9),
-        layers=(
+        layers=tuple(
             Descriptor(
                 media_type="application/vnd.oci.image.layer.v1.tar+gzip", digest=Digest.of(layer), size=len(layer)
-            ),
+            )
+            for layer in layers
         ),
     )
 
@@ -232,7 +234,7 @@ def _end_some(store: Store, now: datetime) -> None:
 
 def _later(admitted: StoredDecision, now: datetime, number: int) -> StoredDecision:
     return StoredDecision(
-        id=f"{number:031x}f",
+        id=f"f{number:031x}",
         repository=admitted.repository,
         digest=admitted.digest,
         tag=None,

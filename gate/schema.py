@@ -145,7 +145,10 @@ class StoredManifest(Table):
     """
 
     __tablename__ = "manifests"
-    __table_args__ = (Index("manifests_by_subject", "repository", "subject"),)
+    __table_args__ = (
+        Index("manifests_by_subject", "repository", "subject"),
+        Index("manifests_by_kind", "kind", "audited", "repository", "digest"),
+    )
 
     repository: Mapped[str] = mapped_column(String(255), primary_key=True)
     digest: Mapped[Digest] = mapped_column(primary_key=True)

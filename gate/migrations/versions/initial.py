@@ -177,6 +177,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repository", "digest"),
     )
     op.create_index("manifests_by_subject", "manifests", ["repository", "subject"], unique=False)
+    op.create_index("manifests_by_kind", "manifests", ["kind", "audited", "repository", "digest"], unique=False)
     op.create_table(
         "parts",
         sa.Column("repository", sa.String(length=255), nullable=False),

@@ -96,9 +96,11 @@ def served(root: Path, images: int, clock: list[datetime]) -> Iterator[Site]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     assert started.wait(30)
-    yield Site(f"http://127.0.0.1:{ports[0]}", root, made, clock)
-    servers[0].should_exit = True
-    thread.join(30)
+    try:
+        yield Site(f"http://127.0.0.1:{ports[0]}", root, made, clock)
+    finally:
+        servers[0].should_exit = True
+        thread.join(30)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from html.parser import HTMLParser
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from gate.catalogue import Availability
 from gate.identity.permissions import Role
 from gate.identity.users import set_user
 from gate.pages.rendering import render
+from gate.store import Store
 from tests.gate.conftest import PASSWORD
 from tests.gate.pages.conftest import NOW
 
@@ -261,6 +263,29 @@ def test_a_session_ends_with_its_password_its_user_and_its_day(site):
         assert client.get("/images").status_code == 200
         set_user(users, "guest", Role.PULLER, "another")
         assert client.get("/images").status_code == 303
+
+
+def test_robots_log_in_until_they_are_revoked(site):
+    store = Store(site.root / "data" / "gate.db", lambda: NOW)
+    secret = store.robots.create("reader", Role.PULLER, ("fraud/**",), timedelta(days=1), by="test")
+    with site.visitor() as client:
+        client.post("/login", data={"name": "robot+reader", "password": secret})
+        assert client.get("/images").status_code == 200
+        store.robots.revoke("reader", by="test")
+        assert client.get("/images").status_code == 303
+    store.close()
+
+
+def test_what_is_no_session_of_a_person_opens_nothing(site):
+    with site.visitor() as client:
+        token = client.get("/token", auth=("root", PASSWORD)).json()["token"]
+        answer = client.post("/login", data={"name": "oidc", "password": token})
+        assert (answer.status_code, "Set-Cookie" in answer.headers) == (403, False)
+    with site.visitor("root") as client:
+        session = client.cookies["mlgate"]
+    for cookie in (token, session[:-2], session + "A" * 3000, "a.b.c"):
+        answer = httpx.get(f"{site.url}/images", headers={"Cookie": f"mlgate={cookie}"})
+        assert answer.status_code == 303
 
 
 HOSTILE = st.text(min_size=1) | st.sampled_from(
