@@ -222,14 +222,14 @@ def _manifest(number: int) -> Manifest:
 def _end_some(store: Store, now: datetime) -> None:
     """Have all judged again, and find that some no longer comply."""
     number = 0
-    while found := store.standings.claim(_RULES, now, 500):
+    while found := store.due.claim(_RULES, now, 500):
         for due in found:
             number += 1
             until, decision = None, None
             if number % ENDING_OF == 0:
                 until = now + timedelta(days=1 + number % 14)
                 decision = _later(due.admitted, now, number)
-            store.standings.note(due, _RULES, now, until=until, causes=Causes(), decision=decision)
+            store.due.note(due, _RULES, now, until=until, causes=Causes(), decision=decision)
 
 
 def _later(admitted: StoredDecision, now: datetime, number: int) -> StoredDecision:
