@@ -3,7 +3,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 
-.PHONY: help demo test test-fast crash-test fuzz lint format generate bench bench-build bench-memory bench-sbom bench-bytecode bench-pull bench-gate bench-policy clean setup setup-test
+.PHONY: help demo test test-fast crash-test fuzz lint format generate bench bench-build bench-memory bench-sbom bench-bytecode bench-pull bench-gate bench-policy bench-pages clean setup setup-test
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ bench-gate: setup-test ## What the gate costs, side by side with the registry al
 
 bench-policy: setup-test ## Judge 10,000 images, and replay a changed policy over them
 	$(BIN)/python -m benchmarks.policy
+
+bench-pages: setup-test ## Answer with the gate's pages, from a store of 10,000 images
+	$(BIN)/python -m benchmarks.pages
 
 setup:
 	@scripts/setup.sh demo

@@ -30,6 +30,7 @@ from gate.embedded import EmbeddedRegistry
 from gate.errors import NO_DATABASE, Code, Fault
 from gate.identity.access import watch_access
 from gate.identity.authentication import Authentication
+from gate.identity.browsing import Browsing
 from gate.identity.limits import Limits
 from gate.identity.oidc import Oidc
 from gate.identity.passwords import Passwords
@@ -37,6 +38,7 @@ from gate.identity.sessions import Sessions
 from gate.identity.tokens import Tokens
 from gate.judges import Judges
 from gate.own_key import own_signer
+from gate.pages import pages
 from gate.publication import Publication
 from gate.pushes import Pushes
 from gate.readable import Readable
@@ -145,6 +147,7 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         yield Service(
             settings=settings,
             authentication=authentication,
+            browsing=Browsing(store.secret("pages"), authentication, now),
             store=store,
             upstream=upstream,
             admission=admission,
@@ -201,6 +204,7 @@ def make_app(service: Service) -> FastAPI:
         token.router,
         openapi.router,
         *openapi.ROUTERS,
+        *pages.ROUTERS,
     ):
         app.include_router(router)
     answer_errors(app)

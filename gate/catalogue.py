@@ -82,7 +82,9 @@ class Catalogue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def counts(self, now: datetime) -> Mapping[tuple[Kind, Availability], int]:
+    def counts(
+        self, now: datetime, visible: Collection[str] | None = None
+    ) -> Mapping[tuple[Kind, Availability], int]:
         """How many manifests are published, by kind and by whether they may be pulled now."""
         available = _available(now).label("available")
         query = (
@@ -90,6 +92,8 @@ class Catalogue:
             .outerjoin(StoredStanding, in_force())
             .group_by(StoredManifest.kind, available)
         )
+        if visible is not None:
+            query = query.where(StoredManifest.repository.in_(visible))
         with self._database.reading() as session:
             return {(kind, Availability(each)): count for kind, each, count in session.execute(query)}
 

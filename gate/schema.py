@@ -107,6 +107,7 @@ class StoredDecision(Table):
     __table_args__ = (
         Index("decisions_by_digest", "repository", "digest", "at"),
         Index("decisions_by_tag", "repository", "tag", "at"),
+        Index("decisions_by_time", "at", "id", "verdict", "later", "repository"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -144,7 +145,10 @@ class StoredManifest(Table):
     """
 
     __tablename__ = "manifests"
-    __table_args__ = (Index("manifests_by_subject", "repository", "subject"),)
+    __table_args__ = (
+        Index("manifests_by_subject", "repository", "subject"),
+        Index("manifests_by_kind", "kind", "audited", "repository", "digest"),
+    )
 
     repository: Mapped[str] = mapped_column(String(255), primary_key=True)
     digest: Mapped[Digest] = mapped_column(primary_key=True)

@@ -18,6 +18,7 @@ from gate.blob_cache import BlobCache
 from gate.errors import Code, Fault
 from gate.identity.asking import identify, not_allowed, require_proof
 from gate.identity.authentication import Authentication
+from gate.identity.browsing import Browsing
 from gate.identity.permissions import Action, Identity
 from gate.intents import Intents
 from gate.judges import Judges
@@ -38,6 +39,7 @@ class Service:
 
     settings: Settings
     authentication: Authentication
+    browsing: Browsing
     store: Store
     upstream: Upstream
     admission: Admission

@@ -26,6 +26,7 @@ from gate.database import Changes, Database
 from gate.due import DueImages
 from gate.identity.robots import Robots
 from gate.intents import Intents, fulfil
+from gate.overview import Overview
 from gate.proofs import Proofs
 from gate.published import Published
 from gate.schema import (
@@ -59,6 +60,7 @@ class Store:
         self.published = Published(self._database)
         self.proofs = Proofs(self._database)
         self.contents = Contents(self._database)
+        self.overview = Overview(self._database)
 
     def close(self) -> None:
         self._database.close()

@@ -14,7 +14,7 @@ PATH=$PATH:/usr/sbin:/sbin
 # What is looked for on PATH, and the Debian package that has it.
 wanted="python3:python3 buildah:buildah"
 if [ "$purpose" = test ]; then
-    wanted="$wanted skopeo:skopeo podman:podman docker:docker.io dockerd:docker.io ctr:containerd apt-get:apt gpg:gpg gpg-agent:gpg-agent pg_ctlcluster:postgresql newuidmap:uidmap docker-compose:docker-compose"
+    wanted="$wanted skopeo:skopeo podman:podman docker:docker.io dockerd:docker.io ctr:containerd apt-get:apt gpg:gpg gpg-agent:gpg-agent pg_ctlcluster:postgresql newuidmap:uidmap docker-compose:docker-compose chromium:chromium"
 fi
 missing=""
 for pair in $wanted; do

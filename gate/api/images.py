@@ -62,6 +62,12 @@ async def list_images(
 @router.get(_ONE, summary="Everything about one image")
 async def read_image(repository: TheRepository, digest: TheDigest, view: TheView) -> Image:
     """Verdict, findings with what to do about them, layers, provenance, and what is not known."""
+    image, _ = await described(view, repository, digest)
+    return image
+
+
+async def described(view: View, repository: str, digest: Digest) -> tuple[Image, Evidence]:
+    """Everything about one image, and the evidence that its newest decision was taken on."""
     judged, decision, evidence = await _newest(view, repository, digest)
     store = view.service.store
     subjects = {digest}
@@ -73,7 +79,7 @@ async def read_image(repository: TheRepository, digest: TheDigest, view: TheView
         elif isinstance(document, Index):
             subjects |= {entry.digest for entry in document.manifests}
     statements = await asyncio.to_thread(store.catalogue.statements, subjects)
-    return details.image(judged, decision, evidence, statements)
+    return details.image(judged, decision, evidence, statements), evidence
 
 
 @router.get(f"{_ONE}/findings", summary="What is wrong with an image, and what mends it")

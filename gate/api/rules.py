@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from fastapi import APIRouter
@@ -35,17 +35,28 @@ async def read_policies(view: TheView) -> Policies:
 async def read_waivers(view: TheView) -> Waivers:
     """Those that count today, with the days that are left and what they excuse now."""
     policies, today, visible = await _in_force(view), view.service.now().date(), await view.visible()
-    counting = sorted(
-        (one for one in policies.waivers if counts_on(one, today) and _concerns(one, visible)),
-        key=lambda one: (one.expires, one.file),
-    )
     answers = []
-    for waiver in counting:
+    for waiver in _counting(policies, today, visible):
         excused = await asyncio.to_thread(
             view.service.store.contents.waived, visible, waiver.file, limit=MOST_EXCUSED
         )
         answers.append(_waiver(waiver, today, excused))
     return Waivers(policies=policies.digest, waivers=tuple(answers))
+
+
+async def first_to_end(view: View, within: timedelta) -> Sequence[WaiverInForce]:
+    """The waivers that count today and will not for long, without what they excuse."""
+    policies, today = await _in_force(view), view.service.now().date()
+    counting = _counting(policies, today, await view.visible())
+    return [_waiver(one, today, ()) for one in counting if one.expires - today <= within]
+
+
+def _counting(policies: PolicySet, today: date, visible: Collection[str] | None) -> Sequence[Waiver]:
+    """Those that count today and concern what may be seen, those that end first before the others."""
+    return sorted(
+        (one for one in policies.waivers if counts_on(one, today) and _concerns(one, visible)),
+        key=lambda one: (one.expires, one.file),
+    )
 
 
 def _concerns(waiver: Waiver, visible: Collection[str] | None) -> bool:

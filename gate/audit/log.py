@@ -15,7 +15,7 @@ turns (`gate.database`), on PostgreSQL all gates together, so the chain never fo
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -84,6 +84,14 @@ class AuditLog:
                 return None
         with self._database.writing() as session:
             return None if session.scalars(newest).first() == event.content else self.append(session, event)
+
+    def newest(self, before: int | None, limit: int) -> Sequence[StoredEntry]:
+        """Entries, newest first, those before a number."""
+        query = select(StoredEntry).order_by(StoredEntry.sequence.desc()).limit(limit)
+        if before is not None:
+            query = query.where(StoredEntry.sequence < before)
+        with self._database.reading() as session:
+            return session.scalars(query).all()
 
     def head(self) -> Head:
         """The last entry."""

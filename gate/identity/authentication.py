@@ -102,6 +102,13 @@ class Authentication:
             self._refused(login.name, address, error.message)
             raise
 
+    def account(self, name: str) -> tuple[Identity, bytes] | None:
+        """Somebody of this name as they may act now, and what changes with their secret; None for nobody."""
+        if name.startswith(PREFIX):
+            return self._robots.present(name)
+        account = self._passwords.account(name)
+        return None if account is None else (self._user(name, account), account.bcrypt.encode())
+
     def log_in_again(self, session: str, address: str) -> Identity:
         """Who a session is for. Raises NotProven."""
         try:

@@ -40,6 +40,10 @@ class Passwords:
                 f"there is no user in {path}", remedy=f"Add one: mlgate user add NAME --role pusher --users {path}"
             )
 
+    def account(self, name: str) -> Account | None:
+        """The account of this name, which proves nothing."""
+        return self._accounts().get(name)
+
     def remembered(self, name: str, password: bytes) -> Account | None:
         """The account, if the password was found to be right lately. Takes no time."""
         account = self._accounts().get(name)

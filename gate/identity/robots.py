@@ -150,19 +150,30 @@ class Robots:
         with self._database.reading() as session:
             return [_described(robot) for robot in session.scalars(select(StoredRobot).order_by(StoredRobot.name))]
 
+    def present(self, login: str) -> tuple[Identity, bytes] | None:
+        """The robot of this name, with its prefix, while it may log in, and the hash of its secret."""
+        robot = self._good(login)
+        return None if robot is None else (_identity(login, robot), robot.secret)
+
     def log_in(self, login: str, secret: bytes) -> Identity | None:
         """Whoever logs in by this name, with its prefix, if the secret is right and holds now."""
         hashed, now = hashlib.sha256(secret).digest(), self._now()
-        with self._database.reading() as session:
-            robot = session.get(StoredRobot, login.removeprefix(PREFIX))
-        if robot is None or robot.revoked is not None or robot.expires <= now:
+        robot = self._good(login)
+        if robot is None:
             return None
         right = hmac.compare_digest(hashed, robot.secret)
         if robot.former is not None and robot.former_until is not None and now < robot.former_until:
             right |= hmac.compare_digest(hashed, robot.former)
-        if not right:
-            return None
-        return Identity(login, (Permission.of(Role(robot.role), tuple(robot.repositories.split("\n"))),))
+        return _identity(login, robot) if right else None
+
+    def _good(self, login: str) -> StoredRobot | None:
+        with self._database.reading() as session:
+            robot = session.get(StoredRobot, login.removeprefix(PREFIX))
+        return None if robot is None or robot.revoked is not None or robot.expires <= self._now() else robot
+
+
+def _identity(login: str, robot: StoredRobot) -> Identity:
+    return Identity(login, (Permission.of(Role(robot.role), tuple(robot.repositories.split("\n"))),))
 
 
 def _new_secret() -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import io
+from http import HTTPStatus
 from typing import Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from rich.console import Console
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from compliance.policy.reports import from_json, render, to_markdown
-from gate.api.view import TheView
+from gate.api.view import TheView, View
+from gate.service import TheService, who_asks
 
 router = APIRouter(tags=["decisions"])
 
@@ -29,13 +32,19 @@ WIDTH: Final = 110
                 "text/markdown": {"schema": {"type": "string"}},
                 "text/plain": {"schema": {"type": "string"}},
             }
-        }
+        },
+        303: {"description": "For browsers: where the page is."},
     },
 )
-async def read_decision(id_: str, view: TheView, request: Request) -> Response:
-    """The whole report: JSON, or by `Accept` Markdown (text/markdown) or plain text (any other text)."""
-    stored = await view.decision(id_)
+async def read_decision(id_: str, service: TheService, request: Request) -> Response:
+    """The whole report: JSON, or by `Accept` Markdown (text/markdown) or plain text (any other text).
+
+    Browsers, which ask for text/html, are sent to the page that shows it.
+    """
     kind = _preferred(request.headers.get("Accept", "*/*"))
+    if kind == "text/html":
+        return RedirectResponse(f"/decisions/{quote(id_, safe='')}", HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
+    stored = await View(service, await who_asks(request, service)).decision(id_)
     if kind == "application/json":
         return Response(stored.decision, media_type=kind)
     text = await asyncio.to_thread(_text, stored.decision, kind)
@@ -55,10 +64,10 @@ async def read_evidence(id_: str, view: TheView) -> Response:
 
 
 def _preferred(accept: str) -> str:
-    """The first kind in an Accept header that there is; browsers ask for HTML and get text."""
+    """The first kind in an Accept header that there is."""
     for entry in accept.split(","):
         kind = entry.partition(";")[0].strip().lower()
-        if kind in {"application/json", "text/markdown"}:
+        if kind in {"application/json", "text/markdown", "text/html"}:
             return kind
         if kind.startswith("text/"):
             return "text/plain"

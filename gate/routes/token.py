@@ -6,13 +6,13 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Final
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from compliance.oci.reference import is_repository
 from gate.errors import Code, Fault
+from gate.forms import read_form
 from gate.identity.asking import BASIC, address_of, identify, in_login_threads
 from gate.identity.authentication import Authentication, Login
 from gate.identity.permissions import Action, Identity, Proof
@@ -25,7 +25,6 @@ router = APIRouter()
 log = logging.getLogger(__name__)
 
 MAX_SCOPES: Final = 32
-MAX_FORM: Final = 64 << 10
 _ALL: Final = frozenset({Action.PULL, Action.PUSH, Action.DELETE})
 
 
@@ -45,7 +44,7 @@ async def by_form(request: Request, service: TheService) -> Response:
     """The same for clients that send their login, or the session they got by it, as an OAuth2 form (RFC 6749)."""
     address = address_of(request)
     service.authentication.limits.request(address)
-    form = await _form(request)
+    form = await read_form(request)
     try:
         identity = await in_login_threads(service.authentication, _by_grant, service.authentication, form, address)
     except NotProven as error:
@@ -97,19 +96,6 @@ async def _allowed(service: Service, identity: Identity, scopes: list[str]) -> l
         if allowed:
             access.append(Access(repository, allowed))
     return access
-
-
-async def _form(request: Request) -> dict[str, str]:
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_FORM:
-            raise Fault(413, Code.SIZE_INVALID, f"a form may have {MAX_FORM:,} bytes")
-    try:
-        given = parse_qs(raw.decode("ascii"), strict_parsing=bool(raw), errors="strict", max_num_fields=20)
-    except ValueError as error:
-        raise Fault(400, Code.UNSUPPORTED, "the body is not a form") from error
-    return {name: values[0] for name, values in given.items() if len(values) == 1}
 
 
 def _unknown(message: str) -> Fault:

@@ -45,9 +45,11 @@ def test_a_refused_push_says_rule_culprit_remedy_and_where_the_report_is(gate, m
     report = httpx.get(url, auth=("pod", "correct horse"))
     assert report.headers["Content-Type"] == "application/json"
     assert report.json()["verdict"] == "refused"
-    text = httpx.get(url, auth=("pod", "correct horse"), headers={"Accept": "text/html,*/*"})
+    text = httpx.get(url, auth=("pod", "correct horse"), headers={"Accept": "text/plain,*/*"})
     assert text.headers["Content-Type"].startswith("text/plain")
     assert "not-root" in text.text
     markdown = httpx.get(url, auth=("pod", "correct horse"), headers={"Accept": "text/markdown"})
     assert markdown.text.startswith("## ")
     assert httpx.get(url).status_code == 401
+    page = httpx.get(url, headers={"Accept": "text/html,*/*"})
+    assert (page.status_code, page.headers["Location"]) == (303, url.removeprefix(f"http://{gate.host}/api"))

@@ -67,6 +67,7 @@ def upgrade() -> None:
     )
     op.create_index("decisions_by_digest", "decisions", ["repository", "digest", "at"], unique=False)
     op.create_index("decisions_by_tag", "decisions", ["repository", "tag", "at"], unique=False)
+    op.create_index("decisions_by_time", "decisions", ["at", "id", "verdict", "later", "repository"], unique=False)
     op.create_table(
         "image_packages",
         sa.Column("repository", sa.String(length=255), nullable=False),
@@ -176,6 +177,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repository", "digest"),
     )
     op.create_index("manifests_by_subject", "manifests", ["repository", "subject"], unique=False)
+    op.create_index("manifests_by_kind", "manifests", ["kind", "audited", "repository", "digest"], unique=False)
     op.create_table(
         "parts",
         sa.Column("repository", sa.String(length=255), nullable=False),

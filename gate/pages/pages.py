@@ -1,0 +1,18 @@
+"""All pages, in the order in which their addresses are tried."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gate.pages import audit, files, images, login, overview, reports, rules, searches
+
+ROUTERS: Final = (
+    overview.router,
+    images.router,
+    reports.router,
+    searches.router,
+    rules.router,
+    audit.router,
+    login.router,
+    files.router,
+)
