@@ -22,6 +22,8 @@ MAX_LINE: Final = 256 << 20
 """The most bytes of one image's evidence and decision."""
 
 _FIRST: Final = "/api/evidence?limit=200"
+_SCOPE: Final = "registry:catalog:*"
+"""What a token for questions across repositories is asked for by (distribution's token specification)."""
 
 
 def fetch_judged(gate: str, directory: Path) -> int:
@@ -32,7 +34,7 @@ def fetch_judged(gate: str, directory: Path) -> int:
     """
     transport = Transport(gate, Credentials.from_docker_config(gate), plain_http=is_loopback(gate))
     try:
-        transport.authenticate("")
+        transport.authenticate(_SCOPE)
         number = sum(_store(line, directory) for line in _all_lines(transport))
     finally:
         transport.close()
@@ -47,7 +49,7 @@ def fetch_judged(gate: str, directory: Path) -> int:
 def _all_lines(transport: Transport) -> Iterator[bytes]:
     page: str | None = _FIRST
     while page is not None:
-        with transport.send("GET", page, "") as answer:
+        with transport.send("GET", page, _SCOPE) as answer:
             yield from _lines(answer)
             page = _next(answer)
 

@@ -103,6 +103,11 @@ class Identity:
     def may(self, action: Action, repository: str) -> bool:
         return any(permission.allows(action, repository) for permission in self.permissions)
 
+    def patterns(self, action: Action) -> frozenset[str]:
+        """The patterns of the repositories that they may do it with."""
+        allowed = (one.repositories for one in self.permissions if action in one.actions)
+        return frozenset(pattern for patterns in allowed for pattern in patterns)
+
     def sees(self, repository: str) -> bool:
         """Whether the repository, and what was decided about it, exists for them."""
         return self.may(Action.PULL, repository) or self.may(Action.REVIEW, repository)

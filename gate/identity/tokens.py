@@ -68,6 +68,7 @@ class _Claims(BaseModel):
     nbf: int
     exp: int
     access: tuple[_Entry, ...]
+    review: tuple[str, ...] = ()
 
 
 class Tokens:
@@ -80,8 +81,8 @@ class Tokens:
         self._read: OrderedDict[bytes, tuple[Identity, _Claims]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def issue(self, name: str, access: Iterable[Access]) -> Issued:
-        """A token for somebody who may do what `access` says."""
+    def issue(self, name: str, access: Iterable[Access], review: Iterable[str] = ()) -> Issued:
+        """A token for somebody who may do what `access` says, and review what fits the patterns of `review`."""
         at = self._now().astimezone(UTC).replace(microsecond=0)
         begin = int(at.timestamp())
         claims = {
@@ -95,6 +96,7 @@ class Tokens:
             "access": [
                 {"type": "repository", "name": one.repository, "actions": sorted(one.actions)} for one in access
             ],
+            "review": sorted(review),
         }
         return Issued(jwt.encode({"alg": ALGORITHM}, claims, self._key), at, self._seconds)
 
@@ -123,9 +125,11 @@ class Tokens:
         except (JoseError, ValidationError, ValueError, RecursionError):
             return None
         # Names are compared as patterns, so what could be more than a name is none.
-        permissions = tuple(
+        permissions = [
             Permission(frozenset(entry.actions), (entry.name,))
             for entry in claims.access
             if is_repository(entry.name)
-        )
-        return Identity(claims.sub, permissions, Proof.BEARER), claims
+        ]
+        if claims.review:
+            permissions.append(Permission(frozenset({Action.REVIEW}), claims.review))
+        return Identity(claims.sub, tuple(permissions), Proof.BEARER), claims

@@ -25,6 +25,9 @@ router = APIRouter()
 log = logging.getLogger(__name__)
 
 MAX_SCOPES: Final = 32
+CATALOG: Final = "registry:catalog:*"
+"""The scope of a token for questions across repositories: it reviews what its owner may review."""
+
 _ALL: Final = frozenset({Action.PULL, Action.PUSH, Action.DELETE})
 
 
@@ -65,13 +68,15 @@ def _by_grant(authentication: Authentication, form: Mapping[str, str], address: 
 async def _answer(service: Service, identity: Identity, scopes: list[str], *, offline: bool) -> Response:
     asked_by(identity.name)
     access = await _allowed(service, identity, scopes)
-    issued = service.authentication.tokens.issue(identity.name, access)
+    review = identity.patterns(Action.REVIEW) if CATALOG in scopes else frozenset[str]()
+    issued = service.authentication.tokens.issue(identity.name, access, review)
+    granted = [f"repository:{one.repository}:{','.join(sorted(one.actions))}" for one in access]
     answer = {
         "token": issued.token,
         "access_token": issued.token,
         "expires_in": issued.seconds,
         "issued_at": issued.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "scope": " ".join(f"repository:{one.repository}:{','.join(sorted(one.actions))}" for one in access),
+        "scope": " ".join([*granted, *([CATALOG] if review else [])]),
     }
     if offline and identity.session is not None:
         answer["refresh_token"] = identity.session

@@ -103,6 +103,14 @@ def test_claims_that_are_not_those_of_a_token_of_the_gate_are_not_believed(token
     assert tokens.read(signed(claims(**changed))) is None
 
 
+def test_a_token_for_all_repositories_reviews_what_fits_and_does_nothing_else(tokens):
+    who = tokens.read(tokens.issue("ci", [], ["serving/**"]).token)
+    assert who is not None
+    assert who.may(Action.REVIEW, "serving/iris")
+    assert not who.may(Action.REVIEW, "team/iris")
+    assert not any(who.may(action, "serving/iris") for action in (Action.PULL, Action.PUSH, Action.DELETE))
+
+
 def test_a_pattern_where_a_name_should_be_allows_nothing(tokens):
     who = tokens.read(signed(claims(access=[{"type": "repository", "name": "**", "actions": ["push"]}])))
     assert who is not None
