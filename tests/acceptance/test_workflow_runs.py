@@ -183,10 +183,13 @@ def test_what_only_the_gate_refuses_is_annotated_by_the_gates_decision(job, host
 
 
 def test_a_change_of_policies_is_commented_once(job, github, host, tmp_path):
+    """What it would do is tried on what the gate has: the image that the first of these tests pushed."""
     before = repository(ROOT / "policies", tmp_path / "before" / "policies").parent
     after = repository(ROOT / "policies", tmp_path / "after" / "policies").parent
     serving = after / "policies" / "serving.yaml"
     serving.write_text(serving.read_text().replace("grace-days: 14", "grace-days: 7"))
+    cases = after / "policies" / "tests" / "serving.yaml"
+    cases.write_text(cases.read_text().replace("published: 2026-11-09", "published: 2026-11-16"))
     github.claims["ref"] = "refs/pull/7/merge"
     run = job("policies.yml", {"after": after, "before": before}, gate=host, audience=AUDIENCE)
     assert not run.failed, run.output

@@ -58,7 +58,7 @@ class Run:
         if not isinstance(text, str):
             return text
         alone = _EXPRESSION.fullmatch(text.strip())
-        if alone:
+        if alone and "}}" not in alone[1]:
             return self._evaluated(alone[1])
         return _EXPRESSION.sub(lambda match: _said(self._evaluated(match[1])), text)
 
