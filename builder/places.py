@@ -43,8 +43,12 @@ _LINE_AT_END: Final = re.compile(r":(?P<line>[0-9]+)$")
 
 
 def places_in_repository(spec_path: Path, spec: Spec) -> PlacesOf:
-    """The places of violations in a project, as paths from the root of its repository."""
-    return within(ProjectPlaces(spec_path, spec), path_in_repository(spec_path.parent))
+    """The places of violations in a project, as paths from the root of its repository.
+
+    A project in no checkout and not below the working directory is its own root.
+    """
+    directory = path_in_repository(spec_path.parent)
+    return within(ProjectPlaces(spec_path, spec), "" if directory.startswith("/") else directory)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import ssl
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -43,9 +45,13 @@ def gate(tmp_path_factory, authority):
         f"listen: 127.0.0.1:0\ncertificate: {certificate}\nkey: {key}\nclient-ca: {authority.file}\n"
         "registries: [gate.example.com]\n"
     )
-    options = ("--cluster", str(root / "cluster.yaml"), "--public-url", "https://gate.example.com")
-    running = prepare(root, {"serving.yaml": POLICY}, options).start()
-    yield running
+    running = prepare(root, {"serving.yaml": POLICY})
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        running.port = probe.getsockname()[1]
+    # Clients are sent to the token service there.
+    running.options = ("--cluster", str(root / "cluster.yaml"), "--public-url", f"http://{running.host}")
+    yield running.start()
     running.end()
 
 
@@ -81,7 +87,7 @@ def test_what_was_admitted_may_run_and_what_was_refused_is_told_why(gate, api_se
     assert refused["status"]["message"].startswith(
         f"container 'c0', gate.example.com/serving/iris@{bad.digest}: REFUSED serving/iris: not-root: "
     )
-    assert re.search(r"Report: https://gate.example.com/api/decisions/[0-9a-f]+$", refused["status"]["message"])
+    assert re.search(rf"Report: http://{gate.host}/api/decisions/[0-9a-f]+$", refused["status"]["message"])
 
 
 def test_an_answer_takes_milliseconds(gate, api_server, make_image):
