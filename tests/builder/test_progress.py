@@ -25,7 +25,10 @@ def test_tasks_of_many_threads_share_the_bars_and_leave_none() -> None:
         list(pool.map(work, range(8)))
     shown.step("done")
     assert written.getvalue().rstrip().endswith("done")
-    assert not [thread for thread in threading.enumerate() if type(thread).__name__ == "_RefreshThread"]
+    for thread in threading.enumerate():
+        if type(thread).__name__ == "_RefreshThread":
+            thread.join(timeout=10)  # it was told to end, and does so at its next look
+            assert not thread.is_alive()
 
 
 def test_logs_get_a_line_a_step_and_no_bars() -> None:
