@@ -27,6 +27,18 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """A manifest that was published, and how it stands where it no longer complies.
+
+    An index is not `whole` any more when something that it names was deleted.
+    """
+
+    manifest: StoredManifest
+    standing: Standing | None
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     found: Any
     change: int
@@ -42,10 +54,10 @@ class Readable:
         self._entries = entries
         self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
 
-    async def manifest(self, repository: str, target: str) -> tuple[StoredManifest, Standing | None] | None:
-        """The manifest behind a tag or digest, and how it stands where it no longer complies."""
+    async def manifest(self, repository: str, target: str) -> Read | None:
+        """The manifest behind a tag or digest."""
         found = await self._ask(repository, (repository, target), lambda: self._with_standing(repository, target))
-        if found is not None and len(found[0].raw) > LARGE:
+        if found is not None and len(found.manifest.raw) > LARGE:
             self._answers.pop((repository, target), None)
         return found
 
@@ -53,9 +65,11 @@ class Readable:
         """Whether what stands so may no longer be pulled, now."""
         return standing.has_ended(self._now())
 
-    def _with_standing(self, repository: str, target: str) -> tuple[StoredManifest, Standing | None] | None:
+    def _with_standing(self, repository: str, target: str) -> Read | None:
         found = self._store.manifest(repository, target)
-        return None if found is None else (found, self._store.standings.of(found))
+        if found is None:
+            return None
+        return Read(found, self._store.standings.of(found), self._store.standings.is_whole(found))
 
     async def blob(self, repository: str, digest: Digest, *, published: bool) -> Digest | None:
         """What the registry behind the gate calls a blob of this repository."""

@@ -9,7 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, ForeignKey, ForeignKeyConstraint, LargeBinary, String, exists, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    ForeignKeyConstraint,
+    LargeBinary,
+    String,
+    exists,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, aliased, mapped_column
 
 from compliance.oci.digest import Digest
@@ -72,12 +82,23 @@ class Standings:
             return None
         with self._database.reading() as session:
             if manifest.kind is Kind.INDEX:
-                return _worst(session, manifest.repository, [manifest])
+                return _worst(session, manifest.repository, manifest)
             # By its key, which is cheap: pulls ask this, and nearly everything complies.
             row = session.get(StoredStanding, (manifest.repository, manifest.digest))
             if row is None or row.until is None:
                 return None
             return next(iter(_found(session, manifest.repository, [manifest.digest])), None)
+
+    def is_whole(self, manifest: StoredManifest) -> bool:
+        """Whether all that a manifest names, where it is an index, is there still."""
+        if manifest.kind is not Kind.INDEX:
+            return True
+        with self._database.reading() as session:
+            named = _named(session, manifest.repository, manifest)
+            there = select(func.count()).where(
+                StoredManifest.repository == manifest.repository, StoredManifest.digest.in_(sorted(named))
+            )
+            return session.scalar(there) == len(named)
 
     def worst(self, repository: str, digests: Iterable[Digest]) -> Standing | None:
         """The standing among those of several manifests that ends first."""
@@ -132,10 +153,16 @@ def _found(session: Session, repository: str, digests: Sequence[Digest]) -> list
     return [Standing(until, id_, line, at) for until, id_, line, at in session.execute(query) if until is not None]
 
 
-def _worst(session: Session, repository: str, indexes: Sequence[StoredManifest]) -> Standing | None:
-    """The standing that ends first among all that these indexes name, and the indexes that they name."""
-    found: list[Standing] = []
+def _worst(session: Session, repository: str, index: StoredManifest) -> Standing | None:
+    """The standing that ends first among all that an index names."""
+    found = _found(session, repository, sorted(_named(session, repository, index)))
+    return min(found, key=lambda one: one.until, default=None)
+
+
+def _named(session: Session, repository: str, index: StoredManifest) -> set[Digest]:
+    """All that an index names, and the indexes that it names."""
     seen: set[Digest] = set()
+    indexes: Sequence[StoredManifest] = [index]
     while indexes:
         named: set[Digest] = set()
         for each in indexes:
@@ -144,11 +171,10 @@ def _worst(session: Session, repository: str, indexes: Sequence[StoredManifest])
                 named |= {entry.digest for entry in document.manifests}
         named -= seen
         seen |= named
-        found += _found(session, repository, sorted(named))
         query = select(StoredManifest).where(
             StoredManifest.repository == repository,
             StoredManifest.digest.in_(sorted(named)),
             StoredManifest.kind == Kind.INDEX,
         )
         indexes = session.scalars(query).all()
-    return min(found, key=lambda one: one.until, default=None)
+    return seen

@@ -105,9 +105,9 @@ class Verdicts:
     async def _stored(self, reference: Reference, kinds: frozenset[Kind]) -> Opinion:
         repository, target = reference.repository, reference.target
         read = await self._readable.manifest(repository, target)
-        if read is None:
+        if read is None or not read.whole:
             return Opinion(await self._not_there(repository, target))
-        found, standing = read
+        found, standing = read.manifest, read.standing
         if found.kind not in kinds:
             return Opinion(Words(f"{target} in {repository} is no image but {found.kind.value} -> Name an image"))
         if found.audited:

@@ -79,15 +79,18 @@ async def read_manifest(
 ) -> Response:
     """An admitted manifest, or accepted evidence. A GET of what was refused says why; for a HEAD it is not there.
 
-    What was admitted and may no longer be pulled is denied to both. Those who may push ask by HEAD whether they
-    have to, and clients that are denied that give up before they push what is mended: it is not there for them.
+    An index is there only with all that it names. What was admitted and may no longer be pulled is denied to both.
+    Those who may push ask by HEAD whether they have to, and clients that are denied that give up before they push
+    what is mended: it is not there for them.
     """
     read = await service.readable.manifest(repository, target)
-    found, standing = read or (None, None)
+    found, standing = (None, None) if read is None else (read.manifest, read.standing)
     why = None
-    if found is not None and found.audited and not await service.audits(repository):
-        # It was let in while nothing was blocked here. Now that something is, it is what it would have been.
-        why = await asyncio.to_thread(service.store.decision, found.decision or "")
+    doubtful = read is not None and (read.manifest.audited or not read.whole)
+    if found is not None and doubtful and not await service.audits(repository):
+        if found.audited:
+            # It was let in while nothing was blocked here. Now that something is, it is what it would have been.
+            why = await asyncio.to_thread(service.store.decision, found.decision or "")
         found = None
     if found is not None and standing is not None and service.readable.has_ended(standing):
         if request.method == "GET" or not user.may(Action.PUSH, repository):

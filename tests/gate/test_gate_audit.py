@@ -68,3 +68,17 @@ def test_an_index_of_what_was_only_audited_is_refused_once_policies_enforce(gate
         again = pusher.put("/manifests/bad", content=bad.raw, headers={"Content-Type": OCI_MANIFEST})
         assert again.status_code == 403
         assert "not-root: " in again.json()["errors"][0]["message"]
+
+
+def test_an_index_whose_image_was_deleted_is_there_only_where_policies_audit(gate, pod, make_image):
+    image = make_image()
+    raw = Index(manifests=(image.descriptor,)).to_json()
+    with gate.client() as client:
+        image.push(client, "sandbox/one", "image")
+        client.put_manifest("sandbox/one", "all", raw, OCI_INDEX)
+        client.delete_manifest("sandbox/one", image.digest)
+        assert statuses(pod, "all") == (200, 200)
+        (gate.policies / "any.yaml").write_text(ENFORCED)
+        assert statuses(pod, "all") == (404, 404)
+        image.push(client, "sandbox/one", "image")
+        assert statuses(pod, "all") == (200, 200)

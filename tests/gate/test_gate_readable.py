@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from compliance.oci.digest import Digest
-from compliance.oci.manifest import OCI_MANIFEST
+from compliance.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Index
 from gate import readable
 from gate.readable import Readable
 from gate.schema import Kind, StoredManifest
@@ -40,7 +40,7 @@ def test_what_this_gate_changes_counts_at_once(store):
         assert await asked.blob("a", LAYER, published=True) is None
         store.blobs.keep("a", LAYER, LAYER)
         store.publish(manifest(), [LAYER], "v1")
-        assert (await asked.manifest("a", "v1"))[0].digest == IMAGE
+        assert (await asked.manifest("a", "v1")).manifest.digest == IMAGE
         assert await asked.blob("a", LAYER, published=True) == LAYER
         store.untag("a", "v1")
         assert await asked.manifest("a", "v1") is None
@@ -87,5 +87,23 @@ def test_large_manifests_are_not_remembered(store):
         store.publish(manifest(b" " * (readable.LARGE + 1)), [], "v1")
         assert await asked.manifest("a", "v1") is not None
         assert asked._answers == {}
+
+    asyncio.run(run())
+
+
+def test_an_index_is_whole_while_all_that_it_names_is_there(store):
+    asked = Readable(store, lambda: AT)
+    entry = Descriptor(media_type=OCI_MANIFEST, digest=IMAGE, size=2)
+    raw = Index(manifests=(entry,)).to_json()
+    index = StoredManifest(
+        repository="a", digest=Digest.of(raw), media_type=OCI_INDEX, kind=Kind.INDEX, raw=raw, subject=None, at=AT
+    )
+
+    async def run() -> None:
+        store.publish(manifest(), [], None)
+        store.publish(index, [], "all")
+        assert (await asked.manifest("a", "all")).whole
+        store.unpublish("a", IMAGE)
+        assert not (await asked.manifest("a", "all")).whole
 
     asyncio.run(run())
