@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -31,6 +30,7 @@ from compliance.oci.digest import Digest
 from compliance.oci.registry import RegistryClient, RegistryError
 from gate.store import Store
 from tests.gate.conftest import RunningGate
+from tests.gate.registry_process import Registry, eventually
 
 pytestmark = pytest.mark.acceptance
 
@@ -258,7 +258,7 @@ def test_a_gate_killed_between_publication_and_summary_writes_it_at_the_next_sta
     gate.options = ("--upstream", f"http://127.0.0.1:{registry}")
     gate.start()
     with gate.client() as client:
-        _eventually(lambda: len(summaries_of(client, "team/killed", image)) == 1)
+        eventually(lambda: len(summaries_of(client, "team/killed", image)) == 1)
         image.push(client, "team/killed", "v1")
         assert len(summaries_of(client, "team/killed", image)) == 1
     done = run_verify(tmp_path, f"{gate.host}/team/killed:v1", "--key", str(public_key_of(gate, tmp_path)))
@@ -325,24 +325,10 @@ def test_many_pushes_at_once_leave_one_summary(gate, make_image):
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[int]:
     """The port of a registry that is not the gate's own."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = tmp_path / "registry.yml"
-    config.write_text(
-        "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
-        f"storage: {{filesystem: {{rootdirectory: {tmp_path}/storage}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}', secret: of-the-test}}\n"
-    )
-    with (tmp_path / "registry.log").open("ab") as log:
-        process = subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log)
-    try:
-        with RegistryClient(f"127.0.0.1:{port}") as client:
-            _eventually(lambda: _answers(client))
-        yield port
-    finally:
-        process.kill()
-        process.wait()
+    running = Registry(tmp_path / "behind")
+    running.start()
+    yield running.port
+    running.stop()
 
 
 class _CutBeforeSummary:
@@ -386,18 +372,3 @@ class _CutBeforeSummary:
 def _push_into_the_void(image, client: RegistryClient) -> None:
     with suppress(RegistryError, Unavailable):  # the gate is killed meanwhile
         image.push(client, "team/killed", "v1")
-
-
-def _answers(client: RegistryClient) -> bool:
-    try:
-        client.ping()
-    except (Unavailable, RegistryError):
-        return False
-    return True
-
-
-def _eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
