@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,7 @@ UV: Final = (
 )
 
 
-class Contender:
+class Contender(ABC):
     """One way to build. `root` is a directory of its own; `project` holds the files that are built."""
 
     def __init__(self, name: str, root: Path, project: Path) -> None:
@@ -35,18 +36,18 @@ class Contender:
         """Seconds of the last build that went into writing the layout, where that is a command of its own."""
         root.mkdir()
 
-    def forget_everything(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def forget_everything(self) -> None: ...
 
-    def forget_images(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def forget_images(self) -> None: ...
 
-    def build(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def build(self) -> None: ...
 
     @property
-    def layout(self) -> Path:
-        raise NotImplementedError
+    @abstractmethod
+    def layout(self) -> Path: ...
 
 
 class Mlbuild(Contender):
