@@ -88,13 +88,14 @@ def job(workplace: Workplace, github: GitHubService, host: str, tmp_path: Path):
 
     def make(name: str, checkouts: dict[str, Path], **inputs: object) -> Run:
         definition = read_yaml(WORKFLOWS / name)
-        workspace = tmp_path / "workspace"
-        workspace.mkdir()
-        (tmp_path / "runner").mkdir()
-        (tmp_path / "event.json").write_text(json.dumps({"pull_request": {"number": 7}}))
+        machine = tmp_path / f"machine-of-{Path(name).stem}"
+        workspace = machine / "workspace"
+        workspace.mkdir(parents=True)
+        (machine / "runner").mkdir()
+        (machine / "event.json").write_text(json.dumps({"pull_request": {"number": 7}}))
         dispatch = (definition.get("on") or definition[True])["workflow_call"]["inputs"]
         contexts: dict[str, object] = {
-            "runner.temp": str(tmp_path / "temp"),
+            "runner.temp": str(machine / "temp"),
             "github.workspace": str(workspace),
             "github.token": TOKEN,
             "github.event_name": "push",
@@ -105,15 +106,15 @@ def job(workplace: Workplace, github: GitHubService, host: str, tmp_path: Path):
         environment = {
             **os.environ,
             "MLBUILD_CACHE": str(workplace.root / "cache"),
-            "DOCKER_CONFIG": str(tmp_path / "docker"),
+            "DOCKER_CONFIG": str(machine / "docker"),
             "ACTIONS_ID_TOKEN_REQUEST_URL": f"{github.url}/identity?api-version=1",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": TOKEN,
             "GITHUB_API_URL": github.url,
-            "GITHUB_EVENT_PATH": str(tmp_path / "event.json"),
+            "GITHUB_EVENT_PATH": str(machine / "event.json"),
             "GITHUB_REPOSITORY": "octo/iris",
         }
         environment.pop("PYTHONPATH", None)
-        run = Run(workspace, tmp_path / "runner", environment, contexts, checkouts)
+        run = Run(workspace, machine / "runner", environment, contexts, checkouts)
         for key, one in dispatch.items():
             run.contexts[f"inputs.{key}"] = inputs.get(key.replace("-", "_"), run.value(one.get("default", "")))
         (work,) = definition["jobs"].values()
@@ -144,7 +145,7 @@ def test_a_project_that_complies_is_built_checked_pushed_and_verified(job, workp
     assert "::error" not in run.output
     assert run.summary.startswith("## ADMITTED serving/iris@sha256:")
     assert len(run.sarif) == 1
-    assert not (tmp_path / "temp" / "mlbuild" / "key.pem").exists()
+    assert not (tmp_path / "machine-of-mlbuild" / "temp" / "mlbuild" / "key.pem").exists()
 
 
 def test_a_project_that_does_not_comply_is_blocked_with_annotations_on_its_lines(job, host, tmp_path):
@@ -183,7 +184,10 @@ def test_what_only_the_gate_refuses_is_annotated_by_the_gates_decision(job, host
 
 
 def test_a_change_of_policies_is_commented_once(job, github, host, tmp_path):
-    """What it would do is tried on what the gate has: the image that the first of these tests pushed."""
+    """What it would do is tried on what the gate has."""
+    project = repository(ROOT / "examples" / "iris-serving", tmp_path / "iris")
+    pushed = job("mlbuild.yml", {".": project}, gate=host, audience=AUDIENCE)
+    assert not pushed.failed, pushed.output
     before = repository(ROOT / "policies", tmp_path / "before" / "policies").parent
     after = repository(ROOT / "policies", tmp_path / "after" / "policies").parent
     serving = after / "policies" / "serving.yaml"
