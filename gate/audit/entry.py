@@ -11,8 +11,8 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from compliance.instants import in_utc
 from compliance.oci.digest import Digest
-from compliance.policy.canonical import in_utc
 from compliance.strict_json import canonical
 from gate.schema import StoredDecision, Table
 

@@ -10,8 +10,8 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence, Severity, Vulnerability
+from compliance.instants import in_utc
 from compliance.inventory import Base, Inventory, Origin, Package
-from compliance.policy.canonical import in_utc
 from compliance.policy.check import Check, Days, Flag, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 from compliance.policy.versions import smallest_above

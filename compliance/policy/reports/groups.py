@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from compliance.evidence import Database, Subject
-from compliance.policy.canonical import in_utc
+from compliance.instants import in_utc
 from compliance.policy.decision import Decision, Effect, Mode, RuleOutcome, Status, Verdict, Violation
 from compliance.policy.versions import largest
 from compliance.policy.wording import count, ecosystem_of, label, origin_words

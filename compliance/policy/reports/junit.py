@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from compliance.policy.canonical import in_utc
+from compliance.instants import in_utc
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status
 from compliance.policy.reports.excused import excuse_of
 from compliance.policy.reports.groups import headline_of, name

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Final
 
-from compliance.policy.canonical import in_utc
+from compliance.instants import in_utc
 from compliance.policy.decision import Decision, RuleOutcome, Status
 from compliance.policy.reports.excused import excused
 from compliance.policy.reports.groups import (
