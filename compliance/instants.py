@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, TypeAdapter
@@ -19,6 +19,14 @@ def in_utc(value: datetime) -> datetime:
         return value.astimezone(UTC)
     except OverflowError:
         return value
+
+
+def days_before(at: datetime, days: int) -> datetime | None:
+    """So many days before `at`; None where the calendar begins later."""
+    try:
+        return at - timedelta(days=days)
+    except OverflowError:
+        return None
 
 
 _ANY_TIME: Final = TypeAdapter(datetime)

@@ -30,10 +30,11 @@ class Attribution:
         """Of what has one name twice, the first counts; and packages before files."""
         evidence = self._evidence
         known: dict[str, Digest] = {}
-        files: tuple[PrivilegedFile | ModelFile | Secret, ...] | Absent
-        for files in (evidence.privileged, evidence.models, evidence.secrets):
-            if not isinstance(files, Absent):
-                known |= {one.path: one.layer for one in reversed(files) if one.layer is not None}
+        parts: tuple[tuple[PrivilegedFile | ModelFile | Secret, ...] | Absent, ...]
+        parts = (evidence.privileged, evidence.models, evidence.secrets)
+        for part in parts:
+            if not isinstance(part, Absent):
+                known |= {one.path: one.layer for one in reversed(part) if one.layer is not None}
         if not isinstance(evidence.inventory, Absent):
             packages = evidence.inventory.packages
             known |= {one.purl: one.layer for one in reversed(packages) if one.layer is not None}

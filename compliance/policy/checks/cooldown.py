@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence, LockedPackage
-from compliance.instants import in_utc
+from compliance.instants import days_before, in_utc
 from compliance.policy.check import Check, PackageText, Parameters, Result, Selector
 from compliance.policy.locked import installed_packages, locked_purl, locked_violation
 from compliance.policy.pattern import package_pattern
@@ -36,7 +36,7 @@ def run(parameters: CooldownParameters, evidence: Evidence, at: datetime) -> Res
     """
     if isinstance(evidence.lock, Absent):
         return evidence.lock
-    latest = _before(in_utc(at), parameters.days)
+    latest = days_before(in_utc(at), parameters.days)
     young = [one for one in evidence.lock.packages if not _is_by(one.upload_time, latest)]
     if not young:
         return ()
@@ -45,14 +45,6 @@ def run(parameters: CooldownParameters, evidence: Evidence, at: datetime) -> Res
         locked_violation(package, installed, complaint, remedy)
         for package, complaint, remedy in _complaints(parameters, young)
     )
-
-
-def _before(at: datetime, days: int) -> datetime | None:
-    """As many days before `at`; None where the calendar begins later."""
-    try:
-        return at - timedelta(days=days)
-    except OverflowError:
-        return None
 
 
 def _is_by(uploaded: datetime | None, latest: datetime | None) -> bool:
