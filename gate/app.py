@@ -38,6 +38,7 @@ from gate.pages import pages
 from gate.publication import Publication
 from gate.pushes import Pushes
 from gate.readable import Readable
+from gate.readiness import Readiness
 from gate.reconciler import Reconciler
 from gate.rejudging import Rejudging
 from gate.routes import base, blobs, manifests, probes, token, uploads
@@ -118,6 +119,7 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
             metrics=metrics,
             pushes=Pushes(),
             rulebook=rulebook,
+            readiness=Readiness(store, upstream, admission),
             now=now,
         )
 
