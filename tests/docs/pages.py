@@ -39,7 +39,13 @@ class NotRun:
     """FILE::TEST that runs what it is about."""
 
 
-PAGES: Final[Mapping[str, Start]] = {}
+PAGES: Final[Mapping[str, Start]] = {
+    "docs/security-engineer.md": Start(
+        copied=("policies", "examples/iris-serving", "examples/legacy-notebook"),
+        registry=True,
+        addresses=("gate.example.com",),
+    ),
+}
 """The pages that are read by a test, by their place in the repository."""
 
 NOT_RUN: Final[Mapping[str, tuple[NotRun, ...]]] = {}
