@@ -39,7 +39,12 @@ class NotRun:
     """FILE::TEST that runs what it is about."""
 
 
-PAGES: Final[Mapping[str, Start]] = {}
+PAGES: Final[Mapping[str, Start]] = {
+    "docs/tutorials/ci-pipeline.md": Start(gate=True),
+    "docs/tutorials/data-scientist.md": Start(gate=True),
+    "docs/tutorials/platform-engineer.md": Start(addresses=("127.0.0.1:5000",)),
+    "docs/tutorials/security-engineer.md": Start(copied=("examples/iris-serving", "examples/legacy-notebook")),
+}
 """The pages that are read by a test, by their place in the repository."""
 
 NOT_RUN: Final[Mapping[str, tuple[NotRun, ...]]] = {}
