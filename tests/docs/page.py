@@ -13,7 +13,7 @@ CONSOLE = "console"
 SCRIPTS = frozenset({"sh", "bash", "shell"})
 
 _FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^`]*)$")
-_SCENE = re.compile(r"^<!-- run: (?P<script>.*?)\s*-->$", re.DOTALL)
+_SCENE = re.compile(r"^<!-- run:\s(?P<script>.*?)\s*-->$", re.DOTALL)
 _HEREDOC = re.compile(r"<<-?\s*['\"]?(?P<end>\w+)")
 _PROMPT = "$ "
 

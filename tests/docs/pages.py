@@ -40,6 +40,11 @@ class NotRun:
 
 
 PAGES: Final[Mapping[str, Start]] = {
+    "docs/security-engineer.md": Start(
+        copied=("policies", "examples/iris-serving", "examples/legacy-notebook"),
+        registry=True,
+        addresses=("gate.example.com",),
+    ),
     "docs/tutorials/ci-pipeline.md": Start(gate=True),
     "docs/tutorials/data-scientist.md": Start(gate=True),
     "docs/tutorials/platform-engineer.md": Start(addresses=("127.0.0.1:5000",)),
