@@ -14,7 +14,7 @@ import pytest
 from tests.docs.pages import ROOT
 
 _LOADED = re.compile(
-    r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=\"?([^\" >]+)|url\(([^)]+)\)|@import"
+    r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=\"?([^\" >]+)|url\(([^)]+)\)|@import \"([^\"]+)"
 )
 
 
@@ -53,7 +53,7 @@ def test_nothing_is_loaded_from_elsewhere(site):
         f"{path.relative_to(site)}: {found[0]}"
         for path in [*site.rglob("*.html"), *site.rglob("*.css")]
         for found in _LOADED.finditer(path.read_text(encoding="utf-8"))
-        if re.match(r"['\"]?(?:https?:)?//", found[1] or found[2] or "")
+        if re.match(r"['\"]?(?:https?:)?//", found[1] or found[2] or found[3])
         and not re.search(r'rel="?(?:canonical|next|prev)', found[0])
     ]
     assert not loaded
