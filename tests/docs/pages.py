@@ -40,6 +40,7 @@ class NotRun:
 
 
 PAGES: Final[Mapping[str, Start]] = {
+    "docs/ci-pipeline.md": Start(copied=("examples/iris-serving", "examples/legacy-notebook"), gate=True),
     "docs/security-engineer.md": Start(
         copied=("policies", "examples/iris-serving", "examples/legacy-notebook"),
         registry=True,
@@ -48,7 +49,51 @@ PAGES: Final[Mapping[str, Start]] = {
 }
 """The pages that are read by a test, by their place in the repository."""
 
-NOT_RUN: Final[Mapping[str, tuple[NotRun, ...]]] = {}
+_CLIENT: Final = "it is what a client prints on storage of its own, which is compared word by word elsewhere"
+_CLIENTS: Final = "tests/gate/test_gate_clients.py::test_what_is_shown_of_a_refusal_is_what_the_transcript_says"
+
+NOT_RUN: Final[Mapping[str, tuple[NotRun, ...]]] = {
+    "docs/ci-pipeline.md": (
+        NotRun(
+            "$ mlbuild --github login --oidc --audience https://gate.example.org",
+            "only a job of a CI has the identity token",
+            "tests/acceptance/test_workflow_runs.py::test_a_project_that_complies_is_built_checked_pushed_and_verified",
+        ),
+        NotRun(
+            "mlbuild --github policy review before/policies policies --gate gate.example.com --comment",
+            "it writes a comment to a pull request on GitHub",
+            "tests/acceptance/test_workflow_runs.py::test_a_change_of_policies_is_commented_once",
+        ),
+        NotRun(
+            "$ mlbuild verify gate.example.com/serving/iris:1.3 --key gate-public.pem",
+            "the gate that tests of pages share has no image that stopped to comply",
+            "tests/gate/test_gate_summaries.py::test_the_newest_summary_of_a_copy_is_what_counts",
+        ),
+        NotRun(
+            "cosign verify-attestation --key gate-public.pem --insecure-ignore-tlog=true --new-bundle-format \\",
+            "cosign cannot be installed from a package index",
+            "tests/gate/test_gate_summaries.py::test_an_admitted_image_has_one_summary_signed_by_the_gate",
+        ),
+        NotRun(
+            "$ docker login 127.0.0.1:15000 --username oidc --password-stdin < token",
+            "it needs an issuer of identity tokens",
+            "tests/gate/identity/test_identity_programs.py::test_a_pipeline_pushes_with_the_token_of_its_ci",
+        ),
+        NotRun("$ docker push gate.example.com/serving/iris:1.5", _CLIENT, _CLIENTS),
+        NotRun("$ podman push gate.example.com/serving/iris:1.5", _CLIENT, _CLIENTS),
+        NotRun("$ buildah push gate.example.com/serving/iris:1.5", _CLIENT, _CLIENTS),
+        NotRun("$ skopeo copy oci:image docker://gate.example.com/serving/iris:1.5", _CLIENT, _CLIENTS),
+        NotRun("$ ctr images push gate.example.com/serving/iris:1.5", _CLIENT, _CLIENTS),
+        NotRun("$ docker pull gate.example.com/serving/iris:1.5", _CLIENT, _CLIENTS),
+        NotRun("$ ctr images pull gate.example.com/serving/iris:1.5", _CLIENT, _CLIENTS),
+        NotRun(
+            "$ mlbuild why gate.example.com/serving/iris@sha256:"
+            "c4ee25984994e6661b501e2e2afb8894c79c9a4110e3dfd6887147833f2abbfa",
+            "what was refused is the push that clients show above",
+            "tests/gate/test_gate_why.py::test_a_refusal_is_told_in_full_by_tag_and_by_digest",
+        ),
+    ),
+}
 """What is left out, by page."""
 
 

@@ -90,9 +90,7 @@ ON_THE_PAGE = {
 
 def blocks_of_the_page() -> dict[str, str]:
     """What the page shows for each file that is created on it."""
-    commands = [
-        command for part in read_page(PAGE) if isinstance(part, ShellBlock) for command in part.commands
-    ]
+    commands = [command for part in read_page(PAGE) if isinstance(part, ShellBlock) for command in part.commands]
     created = [one for one in commands if one.typed.startswith("kubectl create -f ")]
     return {one.typed.removeprefix("kubectl create -f "): one.shown or "" for one in created}
 
