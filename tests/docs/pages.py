@@ -41,6 +41,11 @@ class NotRun:
 
 PAGES: Final[Mapping[str, Start]] = {
     "docs/ci-pipeline.md": Start(copied=("examples/iris-serving", "examples/legacy-notebook"), gate=True),
+    "docs/platform-engineer.md": Start(
+        copied=("base-images", "deploy", "policies/advisories"),
+        addresses=("127.0.0.1:5000",),
+        directories=("/mnt/write-once", "/var/backups/mlgate"),
+    ),
     "docs/security-engineer.md": Start(
         copied=("policies", "examples/iris-serving", "examples/legacy-notebook"),
         registry=True,
@@ -49,6 +54,8 @@ PAGES: Final[Mapping[str, Start]] = {
 }
 """The pages that are read by a test, by their place in the repository."""
 
+_CLUSTER: Final = "it needs a cluster"
+_KUBECTL: Final = "tests/gate/cluster/test_cluster_kubectl.py::test_the_page_shows_what_kubectl_says"
 _CLIENT: Final = "it is what a client prints on storage of its own, which is compared word by word elsewhere"
 _CLIENTS: Final = "tests/gate/test_gate_clients.py::test_what_is_shown_of_a_refusal_is_what_the_transcript_says"
 
@@ -92,6 +99,64 @@ NOT_RUN: Final[Mapping[str, tuple[NotRun, ...]]] = {
             "what was refused is the push that clients show above",
             "tests/gate/test_gate_why.py::test_a_refusal_is_told_in_full_by_tag_and_by_digest",
         ),
+    ),
+    "docs/platform-engineer.md": (
+        NotRun(
+            "$ scripts/conformance.sh path/to/conformance",
+            "the suite cannot be installed from a package index",
+            "tests/gate/test_gate_conformance_script.py::test_a_program_is_run_against_a_gate_that_only_audits",
+        ),
+        NotRun(
+            "$ deploy/image/build.sh",
+            "it is built in a checkout, and takes a while",
+            "tests/deploy/test_deploy.py::test_the_image_is_built_by_mlbuild_and_runs",
+        ),
+        NotRun(
+            "MLGATE_DATABASE=postgresql://gate:PASSWORD@db.internal/gate mlgate serve --upstream https://registry.internal",
+            "it needs a PostgreSQL server",
+            "tests/gate/test_gate_several.py::test_one_of_two_gates_is_killed_under_load_and_nothing_is_lost",
+        ),
+        NotRun(
+            "pg_dump --format=custom --no-owner --dbname postgresql://gate@db.internal/gate --file gate.dump",
+            "it needs a PostgreSQL server",
+            "tests/gate/test_gate_backup.py::test_a_gate_that_was_restored_goes_on",
+        ),
+        NotRun(
+            "$ curl -s -o answer.json -w '%{http_code} %{time_total}\\n' "
+            "--cacert tls.crt --data @question.json \\",
+            _CLUSTER,
+            "tests/gate/cluster/test_cluster_gate.py::test_an_answer_takes_milliseconds",
+        ),
+        NotRun(
+            "$ kubectl kustomize deploy/kubernetes/example | grep ^kind: | sort | uniq -c",
+            "the kubectl of Debian 12 is too old for it",
+            "tests/deploy/test_kubernetes.py::test_kustomize_puts_it_together_and_cert_manager_is_told_of_every_webhook",
+        ),
+        NotRun(
+            "$ mlbuild base lock python3.13-audio",
+            "it asks the archives of Debian for packages of this day",
+            "tests/builder/bases/test_bases_acceptance.py::"
+            "test_locking_again_gives_a_lock_that_builds_and_then_stays_as_it_is",
+        ),
+        NotRun(
+            "$ mlbuild base build python3.13-audio --output out",
+            "it builds what was locked before",
+            "tests/builder/bases/test_bases_build.py::test_a_base_can_be_written_as_an_oci_layout",
+        ),
+        NotRun(
+            "$ mlbuild --quiet base outdated",
+            "what is pending changes from day to day",
+            "tests/builder/bases/test_bases_outdated.py::test_the_command_says_what_is_pending_and_by_its_exit_code",
+        ),
+        NotRun("$ kubectl create -f admitted.yaml", _CLUSTER, _KUBECTL),
+        NotRun("$ kubectl create -f refused.yaml", _CLUSTER, _KUBECTL),
+        NotRun("$ kubectl create -f found-later.yaml", _CLUSTER, _KUBECTL),
+        NotRun("$ kubectl create -f ended.yaml", _CLUSTER, _KUBECTL),
+        NotRun("$ kubectl create -f unknown-digest.yaml", _CLUSTER, _KUBECTL),
+        NotRun("$ kubectl create -f other-stage.yaml", _CLUSTER, _KUBECTL),
+        NotRun("$ kubectl create -f other-registry.yaml", _CLUSTER, _KUBECTL),
+        NotRun("$ kubectl create -f audited.yaml", _CLUSTER, _KUBECTL),
+        NotRun("$ kubectl create -f gate-down.yaml", _CLUSTER, _KUBECTL),
     ),
 }
 """What is left out, by page."""
