@@ -59,7 +59,24 @@ _KUBECTL: Final = "tests/gate/cluster/test_cluster_kubectl.py::test_the_page_sho
 _CLIENT: Final = "it is what a client prints on storage of its own, which is compared word by word elsewhere"
 _CLIENTS: Final = "tests/gate/test_gate_clients.py::test_what_is_shown_of_a_refusal_is_what_the_transcript_says"
 
+_MAIN_JOB: Final = (
+    "tests/acceptance/test_main_job.py::test_the_shipped_example_is_admitted_pushed_pulled_and_answers"
+)
+
 NOT_RUN: Final[Mapping[str, tuple[NotRun, ...]]] = {
+    "examples/iris-serving/README.md": (
+        NotRun("mlbuild            # lock, check, build, scan, check", "the main job's test does this", _MAIN_JOB),
+        NotRun(
+            "$ curl -s localhost:8080/predict -H 'Content-Type: application/json' \\",
+            "the main job's test does this",
+            _MAIN_JOB,
+        ),
+        NotRun(
+            "uv venv --python 3.11 && uv pip sync pylock.toml && .venv/bin/python train.py",
+            "it installs what another test installs already",
+            "tests/builder/test_examples_static.py::test_the_iris_model_is_trained_to_the_same_bytes_with_what_is_locked",
+        ),
+    ),
     "docs/ci-pipeline.md": (
         NotRun(
             "$ mlbuild --github login --oidc --audience https://gate.example.org",
@@ -163,5 +180,7 @@ NOT_RUN: Final[Mapping[str, tuple[NotRun, ...]]] = {
 
 
 def site() -> tuple[str, ...]:
-    """README and every page of the site, by its place in the repository."""
-    return ("README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")))
+    """The pages of the site, and those beside what they are about, by their place in the repository."""
+    places = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*/README.md")]
+    elsewhere = ("README.md", "CONTRIBUTING.md", "policies/README.md")
+    return (*elsewhere, *sorted(str(path.relative_to(ROOT)) for path in places))
