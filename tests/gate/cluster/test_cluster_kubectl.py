@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -104,3 +105,10 @@ def test_the_page_shows_what_kubectl_says(file, unchanged_site, tmp_path):
     question, stage, webhook = ON_THE_PAGE[file]
     done = create(unchanged_site, tmp_path, question, stage, webhook, file)
     assert difference(blocks_of_the_page()[file], done.stderr + done.stdout, Values()) is None, done.stderr
+
+
+def test_the_question_on_the_page_has_the_answer_below_it(unchanged_site):
+    """In the page's words the API server leaves out what is not looked at; the answer is whole."""
+    question, answer = re.findall(r"^```json\n(\{.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)[-2:]
+    answered = unchanged_site.ask("validate/serving", question.encode())
+    assert answered.json() == json.loads(answer)
