@@ -2,6 +2,8 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
+# Tests start some thousand processes, each of which would compile the code again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-fast crash-test fuzz lint format generate bench bench-build bench-memory bench-sbom bench-bytecode bench-pull bench-gate bench-policy bench-pages clean setup setup-test
 
@@ -15,7 +17,7 @@ test: setup-test lint ## Everything: lint, types, unit and acceptance tests
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 test-fast: setup-test ## Unit tests only, under a minute
-	$(BIN)/pytest -n 2 -m "not acceptance"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not acceptance"
 
 crash-test: setup-test ## Crashes and failures at random, an hour of them at most, and the gate's promises held against each
 	$(BIN)/python -m tests.crash --quiet

@@ -31,9 +31,8 @@ def lock(session: Session, upgrade: bool) -> None:
     if session.as_json:
         session.emit({"lock": str(locked.path), "digest": locked.digest, "packages": len(locked.wheels)})
     else:
-        session.out.print(
-            f"{locked.path}: {len(locked.wheels)} packages for {locked.pins.base_name}", soft_wrap=True
-        )
+        written = session.project / locked.path.name
+        session.out.print(f"{written}: {len(locked.wheels)} packages for {locked.pins.base_name}", soft_wrap=True)
 
 
 @click.command()

@@ -190,6 +190,17 @@ def upgrade() -> None:
     )
     op.create_index("parts_by_blob", "parts", ["repository", "blob"], unique=False)
     op.create_table(
+        "index_entries",
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column("index", sa.String(length=140), nullable=False),
+        sa.Column("entry", sa.String(length=140), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repository", "index"], ["manifests.repository", "manifests.digest"], ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("repository", "index", "entry"),
+    )
+    op.create_index("index_entries_by_entry", "index_entries", ["repository", "entry"], unique=False)
+    op.create_table(
         "standings",
         sa.Column("repository", sa.String(length=255), nullable=False),
         sa.Column("digest", sa.String(length=140), nullable=False),
