@@ -24,6 +24,7 @@ from gate.intents import Intents
 from gate.judges import Judges
 from gate.pushes import Pushes
 from gate.readable import Readable
+from gate.readiness import Readiness
 from gate.rulebook import Rulebook
 from gate.settings import Settings
 from gate.store import Store
@@ -51,6 +52,7 @@ class Service:
     metrics: Metrics
     pushes: Pushes
     rulebook: Rulebook
+    readiness: Readiness
     now: Callable[[], datetime]
 
     async def audits(self, repository: str) -> bool:

@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.workplace import gate, iris, legacy, workplace
+
+__all__ = ["gate", "iris", "legacy", "workplace"]  # fixtures, which pytest finds here
+
 settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
 settings.load_profile("any machine")
 

@@ -73,6 +73,8 @@ class Head:
     hash: str = BEGINNING
 
 
+_UNTIL: Final = "not to be pulled from "
+
 _NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -168,6 +170,22 @@ def decided(decision: StoredDecision) -> Event:
         content=fingerprint(decision),
         detail=decision.line,
     )
+
+
+def denied_later(decision: StoredDecision, until: datetime) -> Event:
+    """The event of an admitted image that was found not to comply; `pullable_until` reads the time again."""
+    detail = f"{_UNTIL}{until.isoformat(timespec='seconds')}: {decision.line}"
+    return Event(
+        Action.DENIED_LATER, GATE, decision.repository, decision.digest, decision=decision.id, detail=detail
+    )
+
+
+def pullable_until(entry: StoredEntry) -> datetime:
+    """Until when the image of such an entry may be pulled. Raises ValueError for an entry of another kind."""
+    time, found, _ = entry.detail.removeprefix(_UNTIL).partition(": ")
+    if entry.action != Action.DENIED_LATER or not found:
+        raise ValueError(f"entry {entry.sequence} of the audit log names no time")
+    return datetime.fromisoformat(time)
 
 
 def moment(at: datetime) -> str:

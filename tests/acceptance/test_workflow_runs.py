@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tests.acceptance.conftest import MLGATE, Workplace, _listening
 from tests.gate.identity.oidc_issuer import AUDIENCE
 from tests.gate.identity.oidc_issuer import running as running_issuer
 from tests.workflows.github_service import CLAIMS, TOKEN, GitHubService
 from tests.workflows.github_service import running as running_github
 from tests.workflows.workflow_steps import ROOT, Run, read_yaml, repository
+from tests.workplace import MLGATE, Workplace, listening
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("examples")]
 
@@ -71,7 +71,7 @@ def host(workplace: Workplace, github: GitHubService, iris: Path, tmp_path_facto
     with (root / "log").open("wb") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, env=workplace.environment)
     try:
-        host = _listening(process, root / "log")
+        host = listening(process, root / "log")
         key = subprocess.run(
             [*MLGATE, "key", "show", "--data", str(root / "gate")], capture_output=True, check=True
         )
