@@ -64,8 +64,8 @@ def served(root: Path, images: int, clock: list[datetime]) -> Iterator[Site]:
     (root / "policies" / "any.yaml").write_text(NOT_ROOT)
     (root / "policies" / "waivers" / "user.yaml").write_text(WAIVER)
     users = root / "users.yaml"
-    set_user(users, "root", Role.ADMIN, PASSWORD)
-    set_user(users, "narrow", Role.PULLER, PASSWORD, ("fraud/**",))
+    set_user(users, "root", Role.ADMIN, PASSWORD, rounds=4)
+    set_user(users, "narrow", Role.PULLER, PASSWORD, ("fraud/**",), rounds=4)
     store = Store(root / "data" / "gate.db", lambda: clock[0])
     made = seed(store, images, clock[0])
     store.close()
