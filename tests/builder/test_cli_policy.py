@@ -88,6 +88,26 @@ def test_remarks_fail_only_where_asked(mlbuild: Any, tmp_path: Path) -> None:
     assert told["remarks"][0]["line"] == 1
 
 
+def test_a_remark_on_a_file_that_programs_write_names_the_file(mlbuild: Any, tmp_path: Path) -> None:
+    (tmp_path / "p" / "vex").mkdir(parents=True)
+    file = tmp_path / "p" / "vex" / "vendor.json"
+    statement = {"vulnerability": "CVE-2026-1", "status": "affected", "products": [{"@id": "pkg:pypi/pillow"}]}
+    file.write_text(
+        json.dumps(
+            {
+                "@context": "https://openvex.dev/ns/v0.2.0",
+                "author": "Vendor",
+                "timestamp": "2026-11-01T00:00:00Z",
+                "statements": [statement],
+            }
+        )
+    )
+    result = mlbuild("policy", "lint", tmp_path / "p")
+    assert f"{file}: warning: no policy trusts 'Vendor': 1 statement without effect" in result.output
+    told = json.loads(mlbuild("policy", "lint", tmp_path / "p", "--json").stdout)
+    assert told["remarks"][-1]["line"] is None
+
+
 def test_rules_and_checks_are_explained(mlbuild: Any) -> None:
     rule = mlbuild("policy", "explain", "serving-no-known-high").output
     assert "stage serving or repositories serving/** (policy serving)" in rule
