@@ -30,9 +30,9 @@ class Attribution:
         """Of what has one name twice, the first counts; and packages before files."""
         evidence = self._evidence
         known: dict[str, Digest] = {}
-        parts: tuple[tuple[PrivilegedFile | ModelFile | Secret, ...] | Absent, ...]
-        parts = (evidence.privileged, evidence.models, evidence.secrets)
-        for part in parts:
+        files: list[tuple[PrivilegedFile | ModelFile | Secret, ...] | Absent]
+        files = [evidence.privileged, evidence.models, evidence.secrets]
+        for part in files:
             if not isinstance(part, Absent):
                 known |= {one.path: one.layer for one in reversed(part) if one.layer is not None}
         if not isinstance(evidence.inventory, Absent):

@@ -51,7 +51,9 @@ def make_place(
             environment = dict(place.environment)
             hosts = {address: f"127.0.0.1:{_free_port()}" for address in start.addresses}
             if start.gate:
-                hosts["gate.example.com"] = ending.enter_context(running_gate(tmp_path / "gate", users, environment))
+                hosts["gate.example.com"] = ending.enter_context(
+                    running_gate(tmp_path / "gate", users, environment)
+                )
                 environment["GATE"] = hosts["gate.example.com"]
             if start.registry:
                 registry = Registry(tmp_path / "registry")
