@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -31,14 +30,12 @@ class Attribution:
         """Of what has one name twice, the first counts; and packages before files."""
         evidence = self._evidence
         known: dict[str, Digest] = {}
-        for files in (evidence.privileged, evidence.models, evidence.secrets):
-            if not isinstance(files, Absent):
-                known |= _of_files(files)
+        files: list[tuple[PrivilegedFile | ModelFile | Secret, ...] | Absent]
+        files = [evidence.privileged, evidence.models, evidence.secrets]
+        for part in files:
+            if not isinstance(part, Absent):
+                known |= {one.path: one.layer for one in reversed(part) if one.layer is not None}
         if not isinstance(evidence.inventory, Absent):
             packages = evidence.inventory.packages
             known |= {one.purl: one.layer for one in reversed(packages) if one.layer is not None}
         return known
-
-
-def _of_files(files: Sequence[PrivilegedFile | ModelFile | Secret]) -> dict[str, Digest]:
-    return {one.path: one.layer for one in reversed(files) if one.layer is not None}

@@ -61,7 +61,8 @@ class ImageSummary(Answer):
     mode: Mode = Field(description="Whether the verdict was enforced, or only told.")
     standing: Availability = Field(
         description="pullable; ending: until `pullable_until`; ended; audited: let in by audit only; absent:"
-        " refused or deleted. An index has no deadline of its own: see its images."
+        " refused or deleted, or an index that names something which was deleted. An index has no deadline of"
+        " its own: see its images."
     )
     pullable_until: datetime | None = Field(description="The deadline of what no longer complies.")
     decided_at: datetime

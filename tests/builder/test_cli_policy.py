@@ -227,6 +227,9 @@ def test_advisories_are_linted_and_built(mlbuild: Any, tmp_path: Path) -> None:
     index = json.loads((tmp_path / "oci" / "index.json").read_text())
     assert index["manifests"][0]["annotations"] == {"org.opencontainers.image.ref.name": "2"}
     (tmp_path / "osv").mkdir()
+    shutil.copy(next((POLICIES / "advisories").glob("GHSA-*.json")), tmp_path / "osv")
+    assert mlbuild("advisories", "lint", tmp_path / "osv").output == "1 advisory about 1 package\n"
+    next((tmp_path / "osv").iterdir()).unlink()
     assert "holds no advisories" in mlbuild("advisories", "lint", tmp_path / "osv", code=2).output
     (tmp_path / "osv" / "CVE-1.json").write_text('{"id": "CVE-1",\n"modifed": 1}')
     assert "CVE-1.json:2" in mlbuild("advisories", "lint", tmp_path / "osv", code=2).output

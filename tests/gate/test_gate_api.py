@@ -146,7 +146,7 @@ def test_who_uses_a_package_is_told_by_name_and_by_purl(api, pushed):
 
 def test_what_is_deleted_uses_nothing(api, make_image):
     image = make_image(wheel("goner", "1.0"))
-    set_user(api.gate.root / "users.yaml", "root", Role.ADMIN, USER[1])
+    set_user(api.gate.root / "users.yaml", "root", Role.ADMIN, USER[1], rounds=4)
     with api.gate.client("root") as client:
         image.push(client, "team/gone", "v1")
         assert [use["digest"] for use in get(api, "/api/packages", name="goner")["uses"]] == [image.digest]
@@ -208,7 +208,7 @@ def test_only_users_read(api):
 
 def test_what_one_may_not_see_is_not_there(api, pushed):
     one, _, refused = pushed
-    set_user(api.gate.root / "users.yaml", "narrow", Role.PULLER, USER[1], ("team/other",))
+    set_user(api.gate.root / "users.yaml", "narrow", Role.PULLER, USER[1], ("team/other",), rounds=4)
     with httpx.Client(base_url=api.base_url, auth=("narrow", USER[1]), timeout=30) as narrow:
         for path, name in (("/api/images", "images"), ("/api/decisions", "decisions")):
             assert {each["repository"] for each in get(narrow, path)[name]} == {"team/other"}

@@ -35,8 +35,8 @@ def gate(start_gate, make_image) -> RunningGate:
     """A gate with three images in two repositories, and somebody who reviews one of them."""
     running = start_gate()
     users = running.root / "users.yaml"
-    set_user(users, "sec", Role.SECURITY, PASSWORD)
-    set_user(users, "some", Role.SECURITY, PASSWORD, ("team/**",))
+    set_user(users, "sec", Role.SECURITY, PASSWORD, rounds=4)
+    set_user(users, "some", Role.SECURITY, PASSWORD, ("team/**",), rounds=4)
     with running.client() as client:
         for repository, target in (("serving/a", "v1"), ("serving/a", "v2"), ("team/b", "v1")):
             make_image().push(client, repository, target)
