@@ -40,6 +40,9 @@ class NotRun:
 
 
 PAGES: Final[Mapping[str, Start]] = {
+    "docs/data-scientist.md": Start(
+        copied=("examples/iris-serving", "examples/legacy-notebook"), gate=True, docker=True
+    ),
     "docs/security-engineer.md": Start(
         copied=("policies", "examples/iris-serving", "examples/legacy-notebook"),
         registry=True,
