@@ -4,6 +4,8 @@ BIN := .venv/bin
 # The theme would announce its successor at each run; docs/adr/0023 has it.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
+# Tests start some thousand processes, each of which would compile the code again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-fast crash-test fuzz lint format generate docs docs-serve bench bench-build bench-memory bench-sbom bench-bytecode bench-pull bench-gate bench-policy bench-pages clean setup setup-test
 

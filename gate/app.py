@@ -32,11 +32,14 @@ from gate.identity.sessions import Sessions
 from gate.identity.tokens import Tokens
 from gate.identity.watched import Watched
 from gate.judges import Judges
+from gate.notify.opening import telling
 from gate.own_key import own_signer
 from gate.pages import pages
+from gate.previews.previews import Previews
 from gate.publication import Publication
 from gate.pushes import Pushes
 from gate.readable import Readable
+from gate.readiness import Readiness
 from gate.reconciler import Reconciler
 from gate.rejudging import Rejudging
 from gate.routes import base, blobs, manifests, probes, token, uploads
@@ -93,7 +96,8 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         stack.enter_context(reconciler.repairing(settings.reconcile))
         metrics = Metrics()
         judges = stack.enter_context(closing(_judges(settings, metrics, admission, summaries)))
-        metrics.watch(judges.under_way, State(rulebook, settings.policies, store.catalogue, now))
+        backlog = stack.enter_context(telling(settings, store, rulebook, metrics, now))
+        metrics.watch(judges.under_way, backlog, State(rulebook, settings.policies, store.catalogue, now))
         upstream.on_failure = metrics.registry_errors.inc
         # The databases are looked for now, so that the first push does not wait for a download.
         warming = asyncio.create_task(asyncio.to_thread(admission.problems))
@@ -116,6 +120,8 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
             metrics=metrics,
             pushes=Pushes(),
             rulebook=rulebook,
+            readiness=Readiness(store, upstream, admission),
+            previews=await stack.enter_async_context(Previews(data, settings.policies).open()),
             now=now,
         )
 

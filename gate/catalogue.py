@@ -18,6 +18,7 @@ from sqlalchemy.orm import aliased
 from compliance.oci.digest import Digest
 from compliance.policy.decision import Mode, Verdict
 from gate.database import Database
+from gate.index_entries import is_broken
 from gate.paging import after_key
 from gate.schema import Kind, StoredDecision, StoredManifest, StoredStatement, StoredTag
 from gate.standings import StoredStanding, has_ended, in_force
@@ -30,7 +31,8 @@ class Availability(StrEnum):
     """Whether something that was judged may be pulled now.
 
     What is `ending` no longer complies, and may be pulled until its deadline; `ended` is past that. `audited` is
-    let in by audit only. `absent` was refused, or deleted. An index has no deadline of its own: see its images.
+    let in by audit only. `absent` was refused, or deleted, or is an index that names something which was deleted.
+    An index has no deadline of its own: see its images.
     """
 
     PULLABLE = "pullable"
@@ -237,6 +239,7 @@ def _available(now: datetime) -> ColumnElement[str]:
     return case(
         (StoredManifest.digest.is_(None), Availability.ABSENT.value),
         (StoredManifest.audited, Availability.AUDITED.value),
+        (is_broken(), Availability.ABSENT.value),
         (has_ended(now), Availability.ENDED.value),
         (StoredStanding.until.is_not(None), Availability.ENDING.value),
         else_=Availability.PULLABLE.value,

@@ -22,8 +22,10 @@ from gate.identity.browsing import Browsing
 from gate.identity.permissions import Action, Identity
 from gate.intents import Intents
 from gate.judges import Judges
+from gate.previews.previews import Previews
 from gate.pushes import Pushes
 from gate.readable import Readable
+from gate.readiness import Readiness
 from gate.rulebook import Rulebook
 from gate.settings import Settings
 from gate.store import Store
@@ -51,6 +53,8 @@ class Service:
     metrics: Metrics
     pushes: Pushes
     rulebook: Rulebook
+    readiness: Readiness
+    previews: Previews
     now: Callable[[], datetime]
 
     async def audits(self, repository: str) -> bool:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from compliance.errors import Unavailable
-from gate.errors import NO_DATABASE, Code, Fault
-from gate.service import Service, TheService, who_asks
+from gate.errors import Code, Fault
+from gate.service import TheService, who_asks
 from gate.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter()
-log = logging.getLogger(__name__)
 
 
 @router.get("/healthz")
@@ -28,15 +25,12 @@ async def healthy() -> Response:
 async def ready(service: TheService) -> Response:
     """A push could be decided now: what that takes, and what is wrong with it.
 
-    Where rules cannot be read any more, the last good ones decide: that is "degraded", and ready.
+    Where rules cannot be read any more, the last good ones decide: that is "degraded", and ready. What it takes
+    is looked at once a second at most.
     """
-    failed = {
-        "accepting": ("the gate is being stopped",) if service.pushes.stopping else (),
-        "database": await asyncio.to_thread(_of_database, service),
-        "registry": () if await service.upstream.is_up() else ("the registry behind the gate does not answer",),
-        "scanner": await asyncio.to_thread(service.admission.problems),
-    }
-    old = await asyncio.to_thread(service.admission.out_of_date)
+    found = await service.readiness.found()
+    stopping = ("the gate is being stopped",) if service.pushes.stopping else ()
+    failed, old = {"accepting": stopping, **found.failed}, found.out_of_date
     problems = [problem for found in failed.values() for problem in found]
     answer = {
         "status": "not ready" if problems else "degraded" if old else "ok",
@@ -65,12 +59,3 @@ def _require(authorization: str, token: str) -> None:
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
         challenge = {"WWW-Authenticate": 'Bearer realm="mlgate metrics"'}
         raise Fault(401, Code.UNAUTHORIZED, "the token for the metrics is needed", headers=challenge)
-
-
-def _of_database(service: Service) -> tuple[str, ...]:
-    try:
-        service.store.decision("")
-    except Unavailable as error:
-        log.warning("not ready: %s", error)
-        return (NO_DATABASE,)
-    return ()

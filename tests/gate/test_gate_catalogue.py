@@ -11,7 +11,7 @@ import pytest
 from compliance.evidence import Absent, Evidence, Severity, Subject, Vulnerability, VulnerabilityScan
 from compliance.inventory import Ecosystem, Inventory, Origin, Package
 from compliance.oci.digest import Digest
-from compliance.oci.manifest import OCI_MANIFEST
+from compliance.oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Index
 from compliance.policy.canonical import canonical_json
 from compliance.policy.decision import Mode, Verdict
 from gate.catalogue import Availability
@@ -192,6 +192,50 @@ def test_what_is_published_stands_by_its_deadline(store):
     publish(store, "team/one", ONE, "2", tag="v1")
     (again,) = store.catalogue.judged(None, now, limit=9)
     assert (again.standing, again.pullable_until) == (Availability.PULLABLE, None)
+
+
+def standing_of(store: Store, digest: Digest) -> Availability:
+    (found,) = store.catalogue.judged(None, AT, key=("team/one", digest))
+    assert found in store.catalogue.judged(None, AT, standing=found.standing, limit=99)
+    return found.standing
+
+
+def publish_index(store: Store, *named: Digest) -> Digest:
+    """An index of these, that was admitted."""
+    entries = tuple(Descriptor(media_type=OCI_MANIFEST, digest=each, size=2) for each in named)
+    raw = Index(manifests=entries).to_json()
+    digest = Digest.of(raw)
+    judge(store, "team/one", digest, evidence(), id_=digest.hex[:9])
+    manifest = StoredManifest(
+        repository="team/one",
+        digest=digest,
+        media_type=OCI_INDEX,
+        kind=Kind.INDEX,
+        raw=raw,
+        subject=None,
+        decision=digest.hex[:9],
+        at=AT,
+        kept_as=None,
+    )
+    store.publish(manifest, (), None)
+    return digest
+
+
+def test_an_index_is_absent_once_anything_below_it_was_deleted(store):
+    for id_, digest in (("1", ONE), ("2", OTHER)):
+        judge(store, "team/one", digest, evidence(), id_=id_)
+        publish(store, "team/one", digest, id_)
+    inner = publish_index(store, ONE)
+    outer, apart = publish_index(store, inner), publish_index(store, OTHER)
+    assert [standing_of(store, each) for each in (inner, outer, apart)] == [Availability.PULLABLE] * 3
+    store.unpublish("team/one", ONE)
+    assert [standing_of(store, each) for each in (inner, outer)] == [Availability.ABSENT] * 2
+    assert standing_of(store, apart) is Availability.PULLABLE
+    assert store.catalogue.counts(AT)[Kind.INDEX, Availability.ABSENT] == 2
+    publish(store, "team/one", ONE, "1")
+    assert standing_of(store, outer) is Availability.PULLABLE
+    store.unpublish("team/one", outer)
+    assert standing_of(store, outer) is Availability.ABSENT
 
 
 def test_decisions_come_newest_first_in_pages(store):

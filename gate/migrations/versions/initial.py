@@ -190,6 +190,17 @@ def upgrade() -> None:
     )
     op.create_index("parts_by_blob", "parts", ["repository", "blob"], unique=False)
     op.create_table(
+        "index_entries",
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column("index", sa.String(length=140), nullable=False),
+        sa.Column("entry", sa.String(length=140), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repository", "index"], ["manifests.repository", "manifests.digest"], ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("repository", "index", "entry"),
+    )
+    op.create_index("index_entries_by_entry", "index_entries", ["repository", "entry"], unique=False)
+    op.create_table(
         "standings",
         sa.Column("repository", sa.String(length=255), nullable=False),
         sa.Column("digest", sa.String(length=140), nullable=False),
@@ -216,4 +227,46 @@ def upgrade() -> None:
         sa.Column("purl", sa.Text(), nullable=False),
         sa.Column("first", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("package", "name"),
+    )
+    op.create_table(
+        "notify_deliveries",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("sink", sa.String(length=63), nullable=False),
+        sa.Column("topic", sa.String(length=32), nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("media_type", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("due", sa.DateTime(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("claimed", sa.DateTime(), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("failed", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("notify_deliveries_by_sink", "notify_deliveries", ["sink", "failed", "due"], unique=False)
+    op.create_table(
+        "notify_notices",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("sink", sa.String(length=63), nullable=False),
+        sa.Column("topic", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=True),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("notify_notices_by_group", "notify_notices", ["sink", "topic", "owner", "at"], unique=False)
+    op.create_table(
+        "notify_readers",
+        sa.Column("sink", sa.String(length=63), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("since", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("sink"),
+    )
+    op.create_table(
+        "notify_told",
+        sa.Column("sink", sa.String(length=63), nullable=False),
+        sa.Column("key", sa.String(length=512), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("sink", "key"),
     )
