@@ -81,7 +81,7 @@ NOT_RUN: Final[Mapping[str, tuple[NotRun, ...]]] = {
         NotRun(
             "$ mlbuild --github login --oidc --audience https://gate.example.org",
             "only a job of a CI has the identity token",
-            "tests/acceptance/test_workflow_runs.py::test_a_project_that_complies_is_built_checked_pushed_and_verified",
+            "tests/acceptance/test_workflow_runs.py::test_the_page_shows_what_a_login_says",
         ),
         NotRun(
             "mlbuild --github policy review before/policies policies --gate gate.example.com --comment",
