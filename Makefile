@@ -19,7 +19,7 @@ test: setup-test lint ## Everything: lint, types, unit and acceptance tests
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 test-fast: setup-test ## Unit tests only, under a minute
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not acceptance"
+	$(BIN)/pytest -n 2 -m "not acceptance"
 
 crash-test: setup-test ## Crashes and failures at random, an hour of them at most, and the gate's promises held against each
 	$(BIN)/python -m tests.crash --quiet

@@ -51,6 +51,10 @@ PAGES: Final[Mapping[str, Start]] = {
         registry=True,
         addresses=("gate.example.com",),
     ),
+    "docs/tutorials/ci-pipeline.md": Start(gate=True),
+    "docs/tutorials/data-scientist.md": Start(gate=True),
+    "docs/tutorials/platform-engineer.md": Start(addresses=("127.0.0.1:5000",)),
+    "docs/tutorials/security-engineer.md": Start(copied=("examples/iris-serving", "examples/legacy-notebook")),
 }
 """The pages that are read by a test, by their place in the repository."""
 
