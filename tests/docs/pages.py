@@ -40,6 +40,9 @@ class NotRun:
 
 
 PAGES: Final[Mapping[str, Start]] = {
+    "docs/notifications.md": Start(
+        addresses=("gate.example.com:5000", "127.0.0.1:8000"), directories=("/var/lib/mlgate",)
+    ),
     "docs/security-engineer.md": Start(
         copied=("policies", "examples/iris-serving", "examples/legacy-notebook"),
         registry=True,
