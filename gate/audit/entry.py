@@ -12,8 +12,8 @@ from sqlalchemy import BigInteger, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from compliance.errors import InvalidInput
+from compliance.instants import in_utc
 from compliance.oci.digest import Digest
-from compliance.policy.canonical import in_utc
 from compliance.strict_json import canonical
 from gate.schema import StoredDecision, Table
 
