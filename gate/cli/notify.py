@@ -13,7 +13,7 @@ from compliance.errors import InvalidInput, Unavailable
 from compliance.policy.wording import count
 from gate.cli.database import data_option, opened
 from gate.clock import utc_now
-from gate.notify.events import TrialData, Topic
+from gate.notify.events import Topic, TrialData
 from gate.notify.messages import message
 from gate.notify.notify_file import NotifyFile, Sink, read_notify
 from gate.notify.outbox import Outbox
