@@ -24,6 +24,7 @@ from gate.notify.notifying import Notifying
 from gate.notify.outbox import WAITING
 from gate.notify.tables import StoredDelivery
 from gate.rulebook import Rulebook
+from gate.schema import StoredDecision
 from gate.store import Store
 from tests.gate.notify.decisions import recorded, waiver_until
 from tests.gate.notify.receiver import Receiver, receiving
@@ -217,6 +218,32 @@ def test_a_message_is_given_up_on_after_three_days_and_stays_in_the_list(site, c
     assert "given up: events is not told of push.refused vision/iris@sha256:" in caplog.text
     assert "hidden" not in caplog.text
     assert SECRET not in caplog.text
+
+
+def test_a_message_for_a_sink_that_is_no_more_is_given_up_on_in_time(site):
+    recorded(site.store, site.clock(), "vision/iris")
+    site.receiver.answers = [500]
+    site.tell()
+    (site.root / "notify.yaml").write_text("sinks: []\n")
+    site.notifying.send()
+    assert site.notifying.outbox.counts().failed == 0
+    site.clock.pass_by(GIVEN_UP_AFTER)
+    site.notifying.send()
+    assert site.notifying.outbox.counts().failed == 1
+    site.clock.pass_by(timedelta(days=30))
+    site.notifying.send()
+    assert site.notifying.outbox.all(10) == []
+
+
+def test_an_entry_that_was_tampered_with_keeps_nobody_from_the_others(site, caplog):
+    broken = recorded(site.store, site.clock(), "vision/broken")
+    with site.store.database.writing() as session:
+        session.get(StoredDecision, broken.id).decision = b"{}"
+    recorded(site.store, site.clock(), "vision/iris")
+    site.tell()
+    (event,) = site.receiver.events()
+    assert [image["repository"] for image in event.get_data()["images"]] == ["vision/iris"]
+    assert f"nobody is told of decision {broken.id}" in caplog.text
 
 
 def test_a_receiver_that_is_down_keeps_no_other_waiting(site):
