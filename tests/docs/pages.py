@@ -45,6 +45,9 @@ PAGES: Final[Mapping[str, Start]] = {
     "docs/data-scientist.md": Start(
         copied=("examples/iris-serving", "examples/legacy-notebook"), gate=True, docker=True
     ),
+    "docs/notifications.md": Start(
+        addresses=("gate.example.com:5000", "127.0.0.1:8000"), directories=("/var/lib/mlgate",)
+    ),
     "docs/platform-engineer.md": Start(
         copied=("base-images", "deploy", "policies/advisories"),
         addresses=("127.0.0.1:5000",),
