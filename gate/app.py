@@ -35,6 +35,7 @@ from gate.judges import Judges
 from gate.notify.opening import telling
 from gate.own_key import own_signer
 from gate.pages import pages
+from gate.previews.previews import Previews
 from gate.publication import Publication
 from gate.pushes import Pushes
 from gate.readable import Readable
@@ -120,6 +121,7 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
             pushes=Pushes(),
             rulebook=rulebook,
             readiness=Readiness(store, upstream, admission),
+            previews=await stack.enter_async_context(Previews(data, settings.policies).open()),
             now=now,
         )
 

@@ -31,8 +31,8 @@ class Availability(StrEnum):
     """Whether something that was judged may be pulled now.
 
     What is `ending` no longer complies, and may be pulled until its deadline; `ended` is past that. `audited` is
-    let in by audit only. `absent` was refused, or deleted, or is an index that names something which was deleted. An
-    index has no deadline of its own: see its images.
+    let in by audit only. `absent` was refused, or deleted, or is an index that names something which was deleted.
+    An index has no deadline of its own: see its images.
     """
 
     PULLABLE = "pullable"

@@ -1,4 +1,4 @@
-"""What indexes name, by digest: written with an index, so that lists can say of many whether all of it is there."""
+"""What indexes name, by digest: written with an index, so that lists can say whether all of it is there."""
 
 from __future__ import annotations
 

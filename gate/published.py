@@ -99,6 +99,14 @@ class Published:
         with self._database.reading() as session:
             return [Place(*row) for row in session.execute(query)]
 
+    def count(self, repositories: Collection[str]) -> int:
+        """How many images and artifacts these repositories have."""
+        query = select(func.count()).where(
+            StoredManifest.kind.in_(_JUDGED), StoredManifest.repository.in_(repositories)
+        )
+        with self._database.reading() as session:
+            return session.scalar(query) or 0
+
     def decision(self, place: Place) -> StoredDecision | None:
         """The newest decision on a manifest that can be pulled; None when it no longer is one."""
         query = (

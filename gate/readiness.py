@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is wrong, by what was looked at; and the rules that cannot be read, so that their last state decides."""
+    """What is wrong, by what was looked at; and which rules cannot be read, so that their last state decides."""
 
     failed: Mapping[str, tuple[str, ...]]
     out_of_date: tuple[str, ...]
@@ -48,7 +48,7 @@ class Readiness:
         self._until = 0.0
 
     async def found(self) -> Found:
-        """What was found less than a second ago, or is found now. Those who ask meanwhile wait for the same look."""
+        """What was found less than a second ago, or is found now. All who ask meanwhile wait for one look."""
         async with self._looking:
             if self._found is None or self._clock() >= self._until:
                 self._found = await self._look()

@@ -22,6 +22,7 @@ from gate.identity.browsing import Browsing
 from gate.identity.permissions import Action, Identity
 from gate.intents import Intents
 from gate.judges import Judges
+from gate.previews.previews import Previews
 from gate.pushes import Pushes
 from gate.readable import Readable
 from gate.readiness import Readiness
@@ -53,6 +54,7 @@ class Service:
     pushes: Pushes
     rulebook: Rulebook
     readiness: Readiness
+    previews: Previews
     now: Callable[[], datetime]
 
     async def audits(self, repository: str) -> bool:

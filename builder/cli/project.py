@@ -32,7 +32,8 @@ def lock(session: Session, upgrade: bool) -> None:
         session.emit({"lock": str(locked.path), "digest": locked.digest, "packages": len(locked.wheels)})
     else:
         written = session.project / locked.path.name
-        session.out.print(f"{written}: {len(locked.wheels)} packages for {locked.pins.base_name}", soft_wrap=True)
+        count = "1 package" if len(locked.wheels) == 1 else f"{len(locked.wheels)} packages"
+        session.out.print(f"{written}: {count} for {locked.pins.base_name}", soft_wrap=True)
 
 
 @click.command()

@@ -61,8 +61,8 @@ class ImageSummary(Answer):
     mode: Mode = Field(description="Whether the verdict was enforced, or only told.")
     standing: Availability = Field(
         description="pullable; ending: until `pullable_until`; ended; audited: let in by audit only; absent:"
-        " refused or deleted, or an index that names something which was deleted. An index has no deadline of its own:"
-        " see its images."
+        " refused or deleted, or an index that names something which was deleted. An index has no deadline of"
+        " its own: see its images."
     )
     pullable_until: datetime | None = Field(description="The deadline of what no longer complies.")
     decided_at: datetime
@@ -91,6 +91,9 @@ class Finding(Answer):
     severity: str | None
     origin: Origin | None = Field(
         description="Who brought it: the base, a locked package, or the project's files."
+    )
+    layer: str | None = Field(
+        description="diffID of the layer that holds it; null for what is of the image as a whole."
     )
     chain: tuple[str, ...] = Field(description="From the requirement somebody wrote to the package.")
     fixed: str | None = Field(description="The smallest version that mends it.")

@@ -11,8 +11,9 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from compliance.errors import InvalidInput
+from compliance.instants import in_utc
 from compliance.oci.digest import Digest
-from compliance.policy.canonical import in_utc
 from compliance.strict_json import canonical
 from gate.schema import StoredDecision, Table
 
@@ -181,10 +182,10 @@ def denied_later(decision: StoredDecision, until: datetime) -> Event:
 
 
 def pullable_until(entry: StoredEntry) -> datetime:
-    """Until when the image of such an entry may be pulled. Raises ValueError for an entry of another kind."""
+    """Until when the image of such an entry may be pulled. Raises InvalidInput for an entry of another kind."""
     time, found, _ = entry.detail.removeprefix(_UNTIL).partition(": ")
     if entry.action != Action.DENIED_LATER or not found:
-        raise ValueError(f"entry {entry.sequence} of the audit log names no time")
+        raise InvalidInput(f"entry {entry.sequence} of the audit log names no time")
     return datetime.fromisoformat(time)
 
 

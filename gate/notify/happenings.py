@@ -54,7 +54,11 @@ def happenings(session: Session, after: int, up_to: int, root: str) -> Iterator[
     for entry in session.scalars(_of_interest(after, up_to)).all():
         decision = session.get(StoredDecision, entry.decision)
         if decision is not None:
-            found = _happening(session, entry, decision, root)
+            try:
+                found = _happening(session, entry, decision, root)
+            except InvalidInput as error:  # one that was tampered with keeps nobody from the others
+                log.error("nobody is told of decision %s: %s", decision.id, error)
+                found = None
             session.expunge(decision)  # its evidence may be large
             if found is not None:
                 yield entry.sequence, found

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from gate.errors import Code, Fault
 from gate.forms import read_form
 from gate.identity.asking import address_of, in_login_threads
 from gate.identity.authentication import Login
@@ -17,8 +15,8 @@ from gate.identity.browsing import SECONDS
 from gate.identity.proof import NotProven, Why
 from gate.identity.users import PIPELINES
 from gate.pages.rendering import HEADERS, render
-from gate.pages.route import LOGIN, cookie_name, is_own_address, is_secure, page_router
-from gate.service import Service, TheService, root_url
+from gate.pages.route import LOGIN, OWN_FORM, cookie_name, is_own_address, is_secure, page_router
+from gate.service import TheService
 
 router = page_router()
 
@@ -28,10 +26,9 @@ async def ask(next_: Annotated[str, Query(alias="next", max_length=4096)] = "/")
     return _form(next_, "")
 
 
-@router.post(LOGIN)
+@router.post(LOGIN, dependencies=[OWN_FORM])
 async def log_in(request: Request, service: TheService) -> Response:
     """A session for who has this name and password, and on to what they wanted to see."""
-    _require_own_form(request, service)
     address = address_of(request)
     service.authentication.limits.request(address)
     form = await read_form(request)
@@ -58,23 +55,14 @@ async def log_in(request: Request, service: TheService) -> Response:
     return answer
 
 
-@router.post("/logout")
+@router.post("/logout", dependencies=[OWN_FORM])
 async def log_out(request: Request, service: TheService) -> Response:
     """Have the browser forget its session."""
-    _require_own_form(request, service)
     answer = RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER, HEADERS)
     answer.delete_cookie(
         cookie_name(request, service), httponly=True, samesite="strict", secure=is_secure(request, service)
     )
     return answer
-
-
-def _require_own_form(request: Request, service: Service) -> None:
-    """Raise the 403 answer for a form of another site, which could log somebody in as somebody else."""
-    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
-    own = {request.headers.get("Host"), urlsplit(root_url(service, request)).netloc}
-    if (origin is not None and urlsplit(origin).netloc not in own) or site not in {None, "same-origin", "none"}:
-        raise Fault(403, Code.DENIED, "this form was not sent by a page of this gate; log in here")
 
 
 def _form(wanted: str, error: str, name: str = "", status: int = 200) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gate.pages import audit, files, images, login, overview, reports, rules, searches
+from gate.pages import audit, files, images, impact, login, overview, reports, rules, searches
 
 ROUTERS: Final = (
     overview.router,
@@ -12,6 +12,7 @@ ROUTERS: Final = (
     reports.router,
     searches.router,
     rules.router,
+    impact.router,
     audit.router,
     login.router,
     files.router,

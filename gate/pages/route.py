@@ -16,11 +16,11 @@ from starlette.responses import RedirectResponse, Response
 
 from compliance.errors import Unavailable
 from gate.api.view import View
-from gate.errors import Fault
+from gate.errors import Code, Fault
 from gate.identity.asking import address_of
 from gate.identity.permissions import EVERYWHERE, Action
 from gate.pages.rendering import HEADERS, render, searched
-from gate.service import TheService, who_asks
+from gate.service import TheService, root_url, who_asks
 from gate.telemetry.exchange import asked_by
 
 LOGIN: Final = "/login"
@@ -102,7 +102,20 @@ def may_audit(view: View) -> bool:
 
 def shown(template: str, view: View, **given: Any) -> Response:
     """A page for whoever reads it."""
-    return render(template, reader=view.reader.name, audits=may_audit(view), **given)
+    reviews = bool(view.reader.patterns(Action.REVIEW))
+    return render(template, reader=view.reader.name, audits=may_audit(view), reviews=reviews, **given)
+
+
+async def _require_own_form(request: Request, service: TheService) -> None:
+    """Raise the 403 answer for a form of another site, which could have somebody do what they do not know of."""
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    own = {request.headers.get("Host"), urlsplit(root_url(service, request)).netloc}
+    if (origin is not None and urlsplit(origin).netloc not in own) or site not in {None, "same-origin", "none"}:
+        raise Fault(403, Code.DENIED, "this form was not sent by a page of this gate; log in here")
+
+
+OWN_FORM: Final = Depends(_require_own_form)
+"""For routes that take forms."""
 
 
 def is_own_address(address: str) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from tests.docs.printed import Values, difference
 from tests.gate.identity.oidc_issuer import AUDIENCE
 from tests.gate.identity.oidc_issuer import running as running_issuer
 from tests.workflows.github_service import CLAIMS, TOKEN, GitHubService
@@ -126,6 +127,22 @@ def job(workplace: Workplace, github: GitHubService, host: str, tmp_path: Path):
     return make
 
 
+def transcripts() -> list[str]:
+    """The logs of a job that passes and of one that is blocked, as the page for CI pipelines shows them."""
+    page = (ROOT / "docs" / "ci-pipeline.md").read_text()
+    return re.findall(r"^```text\n(=== Install\n.*?)^```$", page, re.DOTALL | re.MULTILINE)
+
+
+def as_on_github(run: Run, host: str) -> str:
+    """The log of a job with the gate's name and GitHub's directories in the place of those of the test."""
+    machine = str(run.runner.parent)
+    return (
+        run.output.replace(host, "gate.example.com")
+        .replace(f"{machine}/temp", "/home/runner/work/_temp")
+        .replace(f"{machine}/docker", "/home/runner/.docker")
+    )
+
+
 def test_a_project_that_complies_is_built_checked_pushed_and_verified(job, workplace, host, tmp_path):
     project = repository(ROOT / "examples" / "iris-serving", tmp_path / "iris")
     shutil.copy(workplace.root / "gate-public.pem", project / "gate-public.pem")
@@ -146,6 +163,8 @@ def test_a_project_that_complies_is_built_checked_pushed_and_verified(job, workp
     assert run.summary.startswith("## ADMITTED serving/iris@sha256:")
     assert len(run.sarif) == 1
     assert not (tmp_path / "machine-of-mlbuild" / "temp" / "mlbuild" / "key.pem").exists()
+    passed, _ = transcripts()
+    assert difference(passed, as_on_github(run, host), Values()) is None, run.output
 
 
 def test_a_project_that_does_not_comply_is_blocked_with_annotations_on_its_lines(job, host, tmp_path):
@@ -169,6 +188,8 @@ def test_a_project_that_does_not_comply_is_blocked_with_annotations_on_its_lines
         if "physicalLocation" in location
     ]
     assert "teams/vision/requirements.txt" in places
+    _, blocked = transcripts()
+    assert difference(blocked, as_on_github(run, host), Values()) is None, run.output
 
 
 def test_what_only_the_gate_refuses_is_annotated_by_the_gates_decision(job, host, tmp_path):

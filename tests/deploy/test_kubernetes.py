@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,11 @@ def test_kustomize_puts_it_together_and_cert_manager_is_told_of_every_webhook():
     (settings,) = [one for one in built if one["kind"] == "ConfigMap"]
     assert re.fullmatch(r"mlgate-[a-z0-9]+", settings["metadata"]["name"])
     assert set(settings["data"]) == {"mlgate.yaml", "cluster.yaml"}
+
+
+def test_the_page_shows_what_kustomize_puts_together():
+    """Counted in the files, of which each document comes out once."""
+    page = (Path(__file__).parents[2] / "docs" / "platform-engineer.md").read_text()
+    shown = {kind: int(count) for count, kind in re.findall(r"^ +(\d+) kind: (\w+)$", page, re.MULTILINE)}
+    kinds = [one["kind"] for one in documents(*PARTS) if one["kind"] not in {"Kustomization", "Component"}]
+    assert shown == {**Counter(kinds), "ConfigMap": 1}

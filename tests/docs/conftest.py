@@ -26,8 +26,20 @@ OURS = ("MLBUILD_", "MLGATE_", "XDG_")
 MakePlace = Callable[[Start], Place]
 
 
+@pytest.fixture(scope="session")
+def users(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The users of every page's gate."""
+    file = tmp_path_factory.mktemp("users") / "users.yaml"
+    for name, role in (("ci", "pusher"), ("cluster", "puller"), ("admin", "admin")):
+        command = [*MLGATE, "user", "add", name, "--role", role, "--password-stdin", "--users", str(file)]
+        subprocess.run(command, input=f"{name}-secret", text=True, check=True, capture_output=True)
+    return file
+
+
 @pytest.fixture
-def make_place(workplace: Workplace, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MakePlace]:
+def make_place(
+    workplace: Workplace, users: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[MakePlace]:
     """Makes a place with what a page's reader has, which ends with the test."""
     with ExitStack() as ending:
 
@@ -39,7 +51,9 @@ def make_place(workplace: Workplace, tmp_path: Path, request: pytest.FixtureRequ
             environment = dict(place.environment)
             hosts = {address: f"127.0.0.1:{_free_port()}" for address in start.addresses}
             if start.gate:
-                hosts["gate.example.com"] = ending.enter_context(running_gate(tmp_path / "gate", environment))
+                hosts["gate.example.com"] = ending.enter_context(
+                    running_gate(tmp_path / "gate", users, environment)
+                )
                 environment["GATE"] = hosts["gate.example.com"]
             if start.registry:
                 registry = Registry(tmp_path / "registry")
@@ -54,9 +68,10 @@ def make_place(workplace: Workplace, tmp_path: Path, request: pytest.FixtureRequ
 
 
 def _names(hosts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What pages call hosts that here are ports without TLS."""
+    """What pages call hosts that here are ports without TLS. On a page, too, the loopback has none."""
     for shown, host in hosts.items():
-        yield f"https://{shown}", f"http://{host}"
+        if not shown.startswith("127.0.0.1:"):
+            yield f"https://{shown}", f"http://{host}"
         yield shown, host
 
 
@@ -96,15 +111,12 @@ def copy(source: Path, directory: Path) -> None:
 
 
 @contextmanager
-def running_gate(root: Path, environment: dict[str, str]) -> Iterator[str]:
+def running_gate(root: Path, users: Path, environment: dict[str, str]) -> Iterator[str]:
     """A gate that trusts the reader's key, with `ci` logged in to it in the reader's docker configuration."""
     root.mkdir()
-    users, log = root / "users.yaml", root / "log"
+    log = root / "log"
     mlbuild = (sys.executable, "-c", "from builder.cli import main; main()")
     subprocess.run([*mlbuild, "key", "new"], env=environment, check=True, capture_output=True)
-    for name, role in (("ci", "pusher"), ("cluster", "puller"), ("admin", "admin")):
-        command = [*MLGATE, "user", "add", name, "--role", role, "--password-stdin", "--users", str(users)]
-        subprocess.run(command, input=f"{name}-secret", text=True, check=True, capture_output=True)
     keys = Path(environment["HOME"]) / ".config" / "mlbuild" / "trusted-keys"
     serve = [*MLGATE, "serve", "--embedded", "--listen", "127.0.0.1:0", "--data", str(root / "data")]
     with log.open("wb") as stream:

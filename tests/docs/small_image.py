@@ -1,6 +1,6 @@
 """Pushes a small real image, as the scenes of pages need them: one layer that says which packages are installed.
 
-    python -m tests.docs.small_image HOST/REPOSITORY:TAG [--login USER:PASSWORD] [--user UID] [--package NAME==VERSION]
+python -m tests.docs.small_image HOST/REPOSITORY:TAG [--package NAME==VERSION] [--user UID]
 """
 
 from __future__ import annotations

@@ -118,6 +118,7 @@ def test_one_image_says_what_is_wrong_and_whose_that_is(api, pushed):
     assert len(image["layers"]) == 1
     (denied,) = [each for each in image["findings"]["yours"] if each["status"] == "denied"]
     assert denied["rule"] == "not-root"
+    assert denied["layer"] is None
     assert "nonroot" in denied["remedy"]
     assert get(api, f"/api/images/team/one@{refused.digest}/findings") == image["findings"]
     history = get(api, f"/api/images/team/one@{refused.digest}/decisions")["decisions"]
@@ -162,7 +163,10 @@ def test_waivers_in_force_say_what_they_excuse_and_for_how_long(api, pushed):
     assert waiver["package"] == "requests"
     assert ("team/one", one.digest) in {(each["repository"], each["digest"]) for each in waiver["excuses"]}
     findings = get(api, f"/api/images/team/one@{one.digest}/findings")["yours"]
-    assert {each["status"] for each in findings if "requests" in each["culprit"]} == {"waived"}
+    about = [each for each in findings if "requests" in each["culprit"]]
+    assert {each["status"] for each in about} == {"waived"}
+    layers = get(api, f"/api/images/team/one@{one.digest}")["layers"]
+    assert {each["layer"] for each in about} <= {each["diff_id"] for each in layers}
 
 
 def test_policies_in_force_are_told_with_their_rules(api):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -90,9 +91,7 @@ ON_THE_PAGE = {
 
 def blocks_of_the_page() -> dict[str, str]:
     """What the page shows for each file that is created on it."""
-    commands = [
-        command for part in read_page(PAGE) if isinstance(part, ShellBlock) for command in part.commands
-    ]
+    commands = [command for part in read_page(PAGE) if isinstance(part, ShellBlock) for command in part.commands]
     created = [one for one in commands if one.typed.startswith("kubectl create -f ")]
     return {one.typed.removeprefix("kubectl create -f "): one.shown or "" for one in created}
 
@@ -106,3 +105,10 @@ def test_the_page_shows_what_kubectl_says(file, unchanged_site, tmp_path):
     question, stage, webhook = ON_THE_PAGE[file]
     done = create(unchanged_site, tmp_path, question, stage, webhook, file)
     assert difference(blocks_of_the_page()[file], done.stderr + done.stdout, Values()) is None, done.stderr
+
+
+def test_the_question_on_the_page_has_the_answer_below_it(unchanged_site):
+    """In the page's words the API server leaves out what is not looked at; the answer is whole."""
+    question, answer = re.findall(r"^```json\n(\{.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)[-2:]
+    answered = unchanged_site.ask("validate/serving", question.encode())
+    assert answered.json() == json.loads(answer)

@@ -57,6 +57,8 @@ class Outline(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag, (tag, self.getpos())
+        if tag in {"th", "td"}:
+            self.text += " "
 
     def handle_data(self, data):
         self.text += data
@@ -354,6 +356,13 @@ def shape(finding: Finding, word: str) -> list[tuple[str, list[str]]]:
     package = Package(word, word, word, Ecosystem.PYPI, Origin.DEPENDENCY)
     history = DecisionPage(decisions=(), next=None)
     made = render(
-        "image.html", title=word, reader=word, audits=False, image=image, packages=[package], history=history
+        "image.html",
+        title=word,
+        reader=word,
+        audits=False,
+        reviews=False,
+        image=image,
+        packages=[package],
+        history=history,
     )
     return [(tag, sorted(attributes)) for tag, attributes in Outline(bytes(made.body).decode()).elements]
