@@ -16,7 +16,7 @@ demo: setup ## Build, check, push, pull and run one image; see another refused
 	@examples/demo.sh
 
 test: setup-test lint ## Everything: lint, types, unit and acceptance tests
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-fast: setup-test ## Unit tests only, with fewer examples of each property
 	$(BIN)/pytest -n 2 -m "not acceptance" --hypothesis-profile quick
