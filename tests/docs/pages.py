@@ -45,6 +45,9 @@ PAGES: Final[Mapping[str, Start]] = {
     "docs/data-scientist.md": Start(
         copied=("examples/iris-serving", "examples/legacy-notebook"), gate=True, docker=True
     ),
+    "docs/notifications.md": Start(
+        addresses=("gate.example.com:5000", "127.0.0.1:8000"), directories=("/var/lib/mlgate",)
+    ),
     "docs/platform-engineer.md": Start(
         copied=("base-images", "deploy", "policies/advisories"),
         addresses=("127.0.0.1:5000",),
@@ -119,7 +122,7 @@ NOT_RUN: Final[Mapping[str, tuple[NotRun, ...]]] = {
         NotRun(
             "$ mlbuild --github login --oidc --audience https://gate.example.org",
             "only a job of a CI has the identity token",
-            "tests/acceptance/test_workflow_runs.py::test_a_project_that_complies_is_built_checked_pushed_and_verified",
+            "tests/acceptance/test_workflow_runs.py::test_the_page_shows_what_a_login_says",
         ),
         NotRun(
             "mlbuild --github policy review before/policies policies --gate gate.example.com --comment",
