@@ -1,4 +1,4 @@
-"""The built site in a real browser: with axe, at a desk, on a phone in the dark, asking nobody else for anything."""
+"""The built site in a real browser: with axe, at a desk and on a phone in the dark, asking nobody else."""
 
 from __future__ import annotations
 
