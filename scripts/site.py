@@ -89,6 +89,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return _LINK.sub(on_site, _SCENE.sub("", markdown))
 
 
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001
+    """Give the search of the theme a name, and let the keyboard scroll what is wider than the screen."""
+    output = output.replace('role="dialog"', 'role="dialog" aria-label="Search"', 1)
+    return output.replace("<pre><span></span><code>", '<pre tabindex="0"><span></span><code>')
+
+
 def _source(name: str) -> str:
     """Where in the repository a page of the site is."""
     return next((source for source, known in PAGES.items() if known == name), DOCS + name)
