@@ -67,6 +67,7 @@ def test_pages_can_be_read_by_everybody_and_ask_nobody_else(browser, address, ki
 def test_the_search_finds_a_page(browser, address):
     page = browser.new_context(base_url=address, **DESK).new_page()
     page.goto("/")
-    page.get_by_role("textbox", name="Search").fill("waiver")
-    page.get_by_role("link", name="waiver").first.wait_for()
+    page.get_by_role("textbox", name="Search").click()
+    page.keyboard.type("waiver")
+    page.locator(".md-search-result__link").first.wait_for(timeout=10_000)
     page.context.close()
