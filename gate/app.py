@@ -31,6 +31,8 @@ from gate.errors import NO_DATABASE, Code, Fault
 from gate.identity.access import watch_access
 from gate.identity.authentication import Authentication
 from gate.identity.browsing import Browsing
+from gate.identity.code_flow import CodeFlow
+from gate.identity.issuer_tokens import IssuerTokens
 from gate.identity.limits import Limits
 from gate.identity.oidc import Oidc
 from gate.identity.passwords import Passwords
@@ -131,17 +133,14 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         # The databases are looked for now, so that the first push does not wait for a download.
         warming = asyncio.create_task(asyncio.to_thread(admission.problems))
         stack.callback(warming.cancel)
+        http = stack.enter_context(httpx.Client(headers={"User-Agent": "mlgate"}))
+        issuer_tokens = IssuerTokens(http, now)
         authentication = Authentication(
             passwords,
             access,
             Tokens(store.secret("tokens"), settings.token_seconds, now),
             store.robots,
-            Oidc(
-                access,
-                stack.enter_context(httpx.Client(headers={"User-Agent": "mlgate"})),
-                Sessions(store.secret("tokens"), now),
-                now,
-            ),
+            Oidc(access, issuer_tokens, Sessions(store.secret("tokens"), now)),
             Limits(settings.request_rate),
             store.audit,
         )
@@ -149,7 +148,8 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         yield Service(
             settings=settings,
             authentication=authentication,
-            browsing=Browsing(store.secret("pages"), authentication, now),
+            browsing=Browsing(store.secret("pages"), authentication, access, now),
+            code_flow=CodeFlow(access, http, issuer_tokens, store.secret("pages"), now),
             store=store,
             upstream=upstream,
             admission=admission,
