@@ -27,7 +27,7 @@ name: fraud
 applies-to: {repositories: ["fraud/**"]}
 extends: [serving]
 rules:
-  - {id: no-six, check: banned-packages, with: {packages: [six]}, effect: deny, why: It is old., fix: Drop it.}
+  - {id: no-high, check: vulnerabilities, with: {severities: [high]}, effect: deny, why: It is., fix: Mend it.}
 """
 
 
@@ -122,7 +122,7 @@ def test_an_archive_takes_the_place_of_all_policies(site, admin):
 def test_files_are_added_to_those_in_force_which_they_may_extend(site, admin):
     said = words(ended(admin, upload(admin, ("fraud.yaml", FRAUD))))
     assert "stricter fraud new policy" in said
-    assert "no-six" in said
+    assert "no-high" in said
     assert "removed" not in said
 
 
@@ -135,7 +135,13 @@ def test_a_waiver_is_known_by_what_it_holds(site, admin):
     assert f"{lost} would no longer be let in" in said.replace(
         f"{len(published(site))} of 96 images would change verdict, ", ""
     )
-    assert "2026-11-28" in said  # the day after the waiver's last
+
+
+def test_what_is_announced_is_told_with_its_first_day(site, admin):
+    later = STRICTER.replace("effect: deny", "effect: deny\n    enforce-from: 2027-01-15")
+    said = words(ended(admin, upload(admin, ("serving.yaml", later))))
+    assert "96 would no longer be let in" in said
+    assert "refused 2027-01-15" in said
 
 
 def test_every_bad_file_is_told_with_its_line(site, admin):
@@ -145,27 +151,28 @@ def test_every_bad_file_is_told_with_its_line(site, admin):
     assert "other.yaml:1: " in said
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("up.zip", zipped({"../up.yaml": STRICTER}), "is no name for a policy file"),
-        ("root.zip", zipped({"/etc/up.yaml": STRICTER}), "is no name for a policy file"),
-        ("up.tar.gz", tarred({"../up.yaml": STRICTER}), "written elsewhere"),
-        ("link.tar.gz", linked("serving.yaml", "/etc/passwd"), "holds no policy files"),
-        ("bomb.zip", zipped({"a.yaml": b"#" * (65 << 20)}), "unpacks to more than 67,108,864 bytes"),
-        ("bomb.tar.gz", tarred({"a.yaml": b"#" * (65 << 20)}), "unpacks to more than 67,108,864 bytes"),
-        ("many.zip", zipped({f"{number}.yaml": "" for number in range(10_001)}), "more than 10,000 files"),
-        ("twice.zip", zipped({"a.yaml": "", "./a.yaml": ""}), "twice"),
-        ("two.zip", zipped({"a/a.yaml": "", "b/b.yaml": ""}), "could be meant to be a and b"),
-        ("no.zip", b"PK nothing", "cannot be unpacked"),
-        ("no.tar.gz", b"nothing", "damaged"),
-        ("policy.yml", STRICTER, "is no policy file"),
-        ("../../x.py", "import os", "is no policy file"),
-        ("empty.zip", zipped({}), "holds no policy files"),
-    ],
-)
-def test_what_is_no_directory_of_policies_is_refused_and_leaves_nothing(site, admin, name, content, said):
-    assert said in words(ended(admin, upload(admin, (name, content))))
+BAD = {
+    "up.zip": (lambda: zipped({"../up.yaml": STRICTER}), "is no name for a policy file"),
+    "root.zip": (lambda: zipped({"/etc/up.yaml": STRICTER}), "is no name for a policy file"),
+    "up.tar.gz": (lambda: tarred({"../up.yaml": STRICTER}), "written elsewhere"),
+    "link.tar.gz": (lambda: linked("serving.yaml", "/etc/passwd"), "holds no policy files"),
+    "bomb.zip": (lambda: zipped({"a.yaml": b"#" * (65 << 20)}), "unpacks to more than 67,108,864 bytes"),
+    "bomb.tar.gz": (lambda: tarred({"a.yaml": b"#" * (65 << 20)}), "unpacks to more than 67,108,864 bytes"),
+    "many.zip": (lambda: zipped({f"{number}.yaml": "" for number in range(10_001)}), "more than 10,000 files"),
+    "twice.zip": (lambda: zipped({"a.yaml": "", "./a.yaml": ""}), "twice"),
+    "two.zip": (lambda: zipped({"a/a.yaml": "", "b/b.yaml": ""}), "could be meant to be a and b"),
+    "no.zip": (lambda: b"PK nothing", "cannot be unpacked"),
+    "no.tar.gz": (lambda: b"nothing", "damaged"),
+    "policy.yml": (lambda: STRICTER, "is no policy file"),
+    "../../x.py": (lambda: "import os", "is no policy file"),
+    "empty.zip": (lambda: zipped({}), "holds no policy files"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_directory_of_policies_is_refused_and_leaves_nothing(site, admin, name):
+    content, said = BAD[name]
+    assert said in words(ended(admin, upload(admin, (name, content()))))
     assert not list((site.root / "data" / "tmp" / "previews").iterdir())
 
 
