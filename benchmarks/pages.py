@@ -86,7 +86,7 @@ async def measure(settings: Settings, images: tuple[str, ...], rounds: int) -> N
 
 
 async def try_out(settings: Settings) -> None:
-    """Print what a preview of a policy takes that every image breaks."""
+    """Print what it takes to try a policy out on all images."""
     async with open_service(settings, lambda: NOW) as service:
         transport = httpx.ASGITransport(make_app(service))
         async with httpx.AsyncClient(transport=transport, base_url="http://gate", timeout=600) as client:
@@ -98,8 +98,9 @@ async def try_out(settings: Settings) -> None:
                 slowest = max(slowest, await _milliseconds(client, "/images"))
             seconds = time.perf_counter() - begin
             said = next(line for line in page.text.splitlines() if "would change verdict" in line)
-            memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
-            print(f"\npreview: {seconds:.1f} s, largest process beside the gate {memory} MiB")
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            print(f"\npreview: {seconds:.1f} s, of which {used.ru_utime:.1f} s of processor time;", end=" ")
+            print(f"largest process beside the gate {used.ru_maxrss >> 10} MiB")
             print(f"meanwhile /images took {slowest:.1f} ms at most;{said.partition('>')[2].partition('<')[0]}")
 
 
