@@ -13,7 +13,7 @@ from compliance.archive import save_judged
 from compliance.errors import InvalidInput
 from compliance.evidence import Evidence
 from compliance.oci.credentials import Credentials
-from compliance.oci.transport import Transport, is_loopback
+from compliance.oci.transport import RegistryError, Transport, is_loopback
 from compliance.policy.canonical import from_canonical_json
 from compliance.policy.reports import from_json
 from compliance.strict_json import canonical, parse_object
@@ -29,21 +29,22 @@ _SCOPE: Final = "registry:catalog:*"
 def fetch_judged(gate: str, directory: Path) -> int:
     """Store in `directory` what the gate at `host[:port]` knows of every image that we may review.
 
-    Returns how many those are. Raises InvalidInput when there are none or the answer is not what a gate says,
+    Returns how many those are. Raises InvalidInput when we may review none or the answer is not what a gate says,
     RegistryError and Unavailable when it cannot be asked.
     """
     transport = Transport(gate, Credentials.from_docker_config(gate), plain_http=is_loopback(gate))
     try:
         transport.authenticate(_SCOPE)
-        number = sum(_store(line, directory) for line in _all_lines(transport))
+        return sum(_store(line, directory) for line in _all_lines(transport))
+    except RegistryError as error:
+        if error.status != httpx.codes.FORBIDDEN:
+            raise
+        raise InvalidInput(
+            f"{gate} shows you no evidence: {error.reason}",
+            remedy="Ask those who run the gate for the role security in the repositories that you review.",
+        ) from error
     finally:
         transport.close()
-    if number == 0:
-        raise InvalidInput(
-            f"{gate} shows no evidence",
-            remedy="Nothing was admitted yet, or your role there is not security or admin.",
-        )
-    return number
 
 
 def _all_lines(transport: Transport) -> Iterator[bytes]:

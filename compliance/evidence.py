@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import Field
 
+from compliance.instants import Instant
 from compliance.inventory import Base, Inventory, Layer, ModelFile, Origin, PrivilegedFile, Settings
 from compliance.oci.digest import Digest
 
@@ -60,12 +60,12 @@ class Vulnerability:
     title: str
     database: str
     aliases: tuple[str, ...] = ()
-    published: datetime | None = None
+    published: Instant | None = None
     url: str | None = None
     cvss: float | None = None
     epss: float | None = None
     known_exploited: bool | None = None
-    first_seen: datetime | None = None
+    first_seen: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Database:
 
     name: str
     digest: Digest
-    updated: datetime
+    updated: Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class LockedPackage:
     sha256: str | None
     url: str | None
     index: str | None
-    upload_time: datetime | None = None
+    upload_time: Instant | None = None
     yanked: bool | None = None
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 
+from compliance.instants import Instant
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import ImageConfig, Manifest, RuntimeConfig
 
@@ -159,5 +159,5 @@ class Base:
     digest: Digest
     diff_ids: tuple[Digest, ...]
     owner: str
-    end_of_life: datetime
-    created: datetime | None = None
+    end_of_life: Instant
+    created: Instant | None = None

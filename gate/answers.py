@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Final
 
-from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -41,17 +40,6 @@ def warning(text: str) -> str:
     """A header that clients show to people (distribution specification v1.1, "Warnings")."""
     readable = "".join(letter if " " <= letter <= "~" and letter not in '"\\' else "?" for letter in text)
     return f'299 - "{readable}"'
-
-
-async def on_fault(request: Request, fault: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
-    assert isinstance(fault, Fault)  # noqa: S101 - registered for this class only
-    return of_fault(fault)
-
-
-async def on_crash(request: Request, error: Exception) -> Response:
-    """The answer to a defect. Nothing was admitted: only `Store.publish` admits, and it is all or nothing."""
-    log.error("%s %r failed", request.method, request.url.path, exc_info=error)
-    return of_fault(Fault(500, Code.UNKNOWN, "the gate failed to answer this; its log says why"))
 
 
 class Passed(Response):

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from fastapi import FastAPI
 
 from compliance.errors import InvalidInput, Location, Unavailable
 from compliance.models import LayerMemory
 from compliance.oci.credentials import Credentials
 from gate.admission import Admission
-from gate.answers import of_fault, on_crash, on_fault
 from gate.api import openapi
 from gate.audit.checkpoints import FILE as CHECKPOINTS
 from gate.audit.checkpoints import Checkpoints
 from gate.blob_cache import BlobCache
-from gate.database import DatabaseUnavailable
 from gate.embedded import EmbeddedRegistry
-from gate.errors import NO_DATABASE, Code, Fault
-from gate.identity.access import watch_access
+from gate.failures import answer_errors
+from gate.identity.access import AccessFile, watch_access
 from gate.identity.authentication import Authentication
 from gate.identity.browsing import Browsing
 from gate.identity.code_flow import CodeFlow
@@ -38,7 +32,9 @@ from gate.identity.oidc import Oidc
 from gate.identity.passwords import Passwords
 from gate.identity.sessions import Sessions
 from gate.identity.tokens import Tokens
+from gate.identity.watched import Watched
 from gate.judges import Judges
+from gate.notify.opening import telling
 from gate.own_key import own_signer
 from gate.pages import pages
 from gate.previews.previews import Previews
@@ -60,8 +56,6 @@ from gate.telemetry.state import State
 from gate.uploads import Uploads
 from gate.upstream import Upstream
 
-log = logging.getLogger(__name__)
-
 
 @asynccontextmanager
 async def open_service(settings: Settings, now: Callable[[], datetime]) -> AsyncIterator[Service]:
@@ -77,16 +71,7 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         stack.enter_context(alone_in(data))
         stack.enter_context(scratch(data))
         store = stack.enter_context(closing(Store(settings.database_url, now)))
-        rulebook = Rulebook(
-            policies=settings.policies,
-            bases=settings.bases,
-            keys=settings.keys_directory,
-            cache=data / "cache",
-            sightings=store.sightings,
-            trivy=settings.trivy,
-            trivy_database=settings.trivy_database,
-            now=now,
-        )
+        rulebook = _rulebook(settings, store, now)
         rulebook.check()
         signer = own_signer(data)
         stack.enter_context(Checkpoints(store.audit, signer, data / CHECKPOINTS, now).kept())
@@ -94,14 +79,8 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         cache = BlobCache(data / "cache" / "blobs", settings.cache_bytes)
         intents = store.intents(own_name(data), now)
         publication = Publication(store, intents, upstream.client, now)
-        reconciler = Reconciler(
-            store,
-            intents,
-            publication,
-            upstream.client,
-            now,
-            uploads_kept=timedelta(seconds=settings.uploads_kept),
-        )
+        kept = timedelta(seconds=settings.uploads_kept)
+        reconciler = Reconciler(store, intents, publication, upstream.client, now, uploads_kept=kept)
         admission = Admission(
             store,
             rulebook,
@@ -118,38 +97,22 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         stack.enter_context(rejudging.every(settings.rejudge))
         stack.enter_context(reconciler.repairing(settings.reconcile))
         metrics = Metrics()
-        judges = stack.enter_context(
-            closing(
-                Judges(
-                    metrics.judging()(admission.judge),
-                    metrics.publishing()(summaries.publish),
-                    threads=settings.judges,
-                    patience=settings.patience,
-                )
-            )
-        )
-        metrics.watch(judges.under_way, State(rulebook, settings.policies, store.catalogue, now))
+        judges = stack.enter_context(closing(_judges(settings, metrics, admission, summaries)))
+        backlog = stack.enter_context(telling(settings, store, rulebook, metrics, now))
+        metrics.watch(judges.under_way, backlog, State(rulebook, settings.policies, store.catalogue, now))
         upstream.on_failure = metrics.registry_errors.inc
         # The databases are looked for now, so that the first push does not wait for a download.
         warming = asyncio.create_task(asyncio.to_thread(admission.problems))
         stack.callback(warming.cancel)
-        http = stack.enter_context(httpx.Client(headers={"User-Agent": "mlgate"}))
-        issuer_tokens = IssuerTokens(http, now)
-        authentication = Authentication(
-            passwords,
-            access,
-            Tokens(store.secret("tokens"), settings.token_seconds, now),
-            store.robots,
-            Oidc(access, issuer_tokens, Sessions(store.secret("tokens"), now)),
-            Limits(settings.request_rate),
-            store.audit,
-        )
+        web = stack.enter_context(httpx.Client(headers={"User-Agent": "mlgate"}))
+        issuer_tokens = IssuerTokens(web, now)
+        authentication = _authentication(settings, store, passwords, access, issuer_tokens, now)
         stack.enter_context(closing(authentication))
         yield Service(
             settings=settings,
             authentication=authentication,
             browsing=Browsing(store.secret("pages"), authentication, access, now),
-            code_flow=CodeFlow(access, http, issuer_tokens, store.secret("pages"), now),
+            code_flow=CodeFlow(access, web, issuer_tokens, store.secret("pages"), now),
             store=store,
             upstream=upstream,
             admission=admission,
@@ -165,6 +128,47 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
             previews=await stack.enter_async_context(Previews(data, settings.policies).open()),
             now=now,
         )
+
+
+def _rulebook(settings: Settings, store: Store, now: Callable[[], datetime]) -> Rulebook:
+    return Rulebook(
+        policies=settings.policies,
+        bases=settings.bases,
+        keys=settings.keys_directory,
+        cache=settings.data / "cache",
+        sightings=store.sightings,
+        trivy=settings.trivy,
+        trivy_database=settings.trivy_database,
+        now=now,
+    )
+
+
+def _judges(settings: Settings, metrics: Metrics, admission: Admission, summaries: Summaries) -> Judges:
+    return Judges(
+        metrics.judging()(admission.judge),
+        metrics.publishing()(summaries.publish),
+        threads=settings.judges,
+        patience=settings.patience,
+    )
+
+
+def _authentication(
+    settings: Settings,
+    store: Store,
+    passwords: Passwords,
+    access: Watched[AccessFile],
+    issuer_tokens: IssuerTokens,
+    now: Callable[[], datetime],
+) -> Authentication:
+    return Authentication(
+        passwords,
+        access,
+        Tokens(store.secret("tokens"), settings.token_seconds, now),
+        store.robots,
+        Oidc(access, issuer_tokens, Sessions(store.secret("tokens"), now)),
+        Limits(settings.request_rate),
+        store.audit,
+    )
 
 
 async def open_upstream(settings: Settings, secret: bytes, stack: AsyncExitStack) -> Upstream:
@@ -223,30 +227,3 @@ def make_probes(service: Service) -> FastAPI:
     app.include_router(probes.router)
     answer_errors(app)
     return app
-
-
-def answer_errors(app: FastAPI) -> None:
-    """Have every failure answered in the form that registry clients expect."""
-    app.add_exception_handler(Fault, on_fault)
-    app.add_exception_handler(Unavailable, _on_unavailable)
-    app.add_exception_handler(HTTPException, _on_no_route)
-    app.add_exception_handler(RequestValidationError, _on_bad_parameter)
-    app.add_exception_handler(Exception, on_crash)
-
-
-async def _on_unavailable(request: Request, error: Exception) -> Response:
-    log.warning("%s %r: %s", request.method, request.url.path, error)
-    told = NO_DATABASE if isinstance(error, DatabaseUnavailable) else str(error)
-    return of_fault(Fault(503, Code.UNAVAILABLE, f"{told}; nothing was admitted"))
-
-
-async def _on_no_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
-    problem = f"{request.method} {request.url.path} is not something this registry does"
-    return of_fault(Fault(error.status_code, Code.UNSUPPORTED, problem, headers=error.headers))
-
-
-async def _on_bad_parameter(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
-    first = error.errors()[0]
-    return of_fault(Fault(400, Code.UNSUPPORTED, f"{first['loc'][-1]}: {first['msg']}"))

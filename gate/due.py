@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, exists, or_, select
 
 from compliance.oci.digest import Digest
 from compliance.policy.canonical import canonical_json, from_canonical_json
-from gate.audit.entry import GATE, Action, Event, decided
+from gate.audit.entry import decided, denied_later
 from gate.audit.log import AuditLog
 from gate.database import Changes, Database
 from gate.deadlines import Causes
@@ -110,18 +110,11 @@ class DueImages:
                 session.flush()
                 self._audit.append(session, decided(decision))
                 if until is not None:
-                    self._audit.append(session, _denied_later(decision, until))
+                    self._audit.append(session, denied_later(decision, until))
                 row.decision = decision.id
             row.at, row.rules, row.admitted, row.claimed = at, rules, due.admitted.id, None
             row.until, row.causes = until, canonical_json(causes)
             return True
-
-
-def _denied_later(decision: StoredDecision, until: datetime) -> Event:
-    detail = f"not to be pulled from {until.isoformat(timespec='seconds')}: {decision.line}"
-    return Event(
-        Action.DENIED_LATER, GATE, decision.repository, decision.digest, decision=decision.id, detail=detail
-    )
 
 
 def _is_due(rules: Digest, now: datetime) -> ColumnElement[bool]:

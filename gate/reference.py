@@ -1,4 +1,4 @@
-"""The reference pages of the gate, written from the code by `make generate`: settings, metrics and the API."""
+"""The reference pages of the gate, which `make generate` writes from the code: settings, metrics, events, API."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pydantic_core import PydanticUndefined
 
 from gate.api.openapi import document
 from gate.cli.options import flag_of, is_secret
+from gate.notify.backlog import descriptions as backlog_descriptions
+from gate.notify.event_reference import event_page
 from gate.settings import Settings, variable_of
 from gate.settings_file import key_of
 from gate.telemetry.metrics import Metrics
@@ -29,6 +31,7 @@ def pages() -> dict[str, str]:
     return {
         "gate-settings.md": "\n".join(_settings()) + "\n",
         "gate-metrics.md": "\n".join(_metrics()) + "\n",
+        "gate-events.md": "\n".join((f"# Events that webhooks get\n\n{_HEAD}", *event_page())) + "\n",
         "gate-api.md": "\n".join(_api()) + "\n",
     }
 
@@ -65,7 +68,9 @@ def _metrics() -> Iterator[str]:
     yield "holds the name of a repository, image, user or policy.\n"
     yield "| metric | type | labels | meaning |\n|---|---|---|---|"
     metrics = Metrics()
-    for metric, labels in sorted([*metrics.descriptions(), *descriptions()], key=lambda one: one[0].name):
+    for metric, labels in sorted(
+        [*metrics.descriptions(), *descriptions(), *backlog_descriptions()], key=lambda one: one[0].name
+    ):
         if not metric.name.startswith(_OF_THE_PROCESS):
             yield f"| `{_sample(metric)}` | {metric.type} | {', '.join(labels)} | {metric.documentation} |"
 

@@ -121,6 +121,10 @@ class Rulebook:
         """The policies in force. Raises InvalidInput when there have never been any that can be accepted."""
         return self._policies.get()
 
+    def bases(self) -> tuple[BaseDefinition, ...]:
+        """The bases in force. Raises InvalidInput as `policies` does."""
+        return self._bases.get()
+
     def current(self) -> Rules:
         """The rules in force. Raises InvalidInput as `check` does."""
         return Rules(self._policies.get(), self._bases.get(), self._keys.get(), self._scanner(), self._sightings)

@@ -43,7 +43,7 @@ def scratch(data: Path) -> Iterator[None]:
 
     What a gate that was killed left there, and beside the files of its cache, is removed first.
     """
-    place = data / "tmp"
+    place = data.absolute() / "tmp"
     shutil.rmtree(place, ignore_errors=True)
     _sweep(data)
     try:

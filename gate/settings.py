@@ -62,6 +62,9 @@ class Settings(BaseSettings):
         default=None,
         description="Access file: roles by repository, and what is public; not set: DATA/access.yaml.",
     )
+    notify: Path | None = Field(
+        default=None, description="Notify file: who is told of what, and where; not set: DATA/notify.yaml."
+    )
     token_seconds: int = Field(
         default=300,
         ge=60,
@@ -169,6 +172,16 @@ class Settings(BaseSettings):
     @property
     def access_file(self) -> Path:
         return self.access or self.data / "access.yaml"
+
+    @property
+    def notify_file(self) -> Path:
+        return self.notify or self.data / "notify.yaml"
+
+    @property
+    def root(self) -> str:
+        """The URL that messages know the gate by."""
+        scheme = "https" if self.tls_certificate else "http"
+        return self.public_url or f"{scheme}://{self.listen}"
 
     @property
     def keys_directory(self) -> Path:

@@ -62,6 +62,10 @@ class Store:
         self.contents = Contents(self._database)
         self.overview = Overview(self._database)
 
+    @property
+    def database(self) -> Database:
+        return self._database
+
     def close(self) -> None:
         self._database.close()
 

@@ -14,7 +14,7 @@ PATH=$PATH:/usr/sbin:/sbin
 # What is looked for on PATH, and the Debian package that has it.
 wanted="python3:python3 buildah:buildah"
 if [ "$purpose" = test ]; then
-    wanted="$wanted skopeo:skopeo podman:podman docker:docker.io dockerd:docker.io ctr:containerd apt-get:apt gpg:gpg gpg-agent:gpg-agent pg_ctlcluster:postgresql newuidmap:uidmap docker-compose:docker-compose chromium:chromium"
+    wanted="$wanted skopeo:skopeo podman:podman docker:docker.io dockerd:docker.io ctr:containerd apt-get:apt gpg:gpg gpg-agent:gpg-agent pg_ctlcluster:postgresql newuidmap:uidmap docker-compose:docker-compose chromium:chromium kubectl:kubernetes-client shellcheck:shellcheck"
 fi
 missing=""
 for pair in $wanted; do
@@ -36,7 +36,7 @@ if [ -n "$missing" ]; then
     if ! has apt-get; then
         say "this system has no apt. Install these with its own package manager, then start again:"
         say "  Python 3.11 or newer with venv; buildah; CNCF distribution as docker-registry or registry"
-        [ "$purpose" = test ] && say "  skopeo; podman; docker with dockerd; containerd with ctr"
+        [ "$purpose" = test ] && say "  skopeo; podman; docker with dockerd; containerd with ctr; kubectl; shellcheck"
         say "missing here (by their Debian names):$missing"
         exit 2
     fi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -13,8 +14,39 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.workplace import gate, iris, legacy, workplace
+
+__all__ = ["gate", "iris", "legacy", "workplace"]  # fixtures, which pytest finds here
+
 settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
+settings.register_profile("quick", deadline=None, max_examples=20)  # for `make test-fast`
 settings.load_profile("any machine")
+
+LONGEST_NAME = 100  # of a parameter, in characters
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes and long texts are named by their argument and counted: what is made anew for each process, such as
+    keys and archives with a time in them, has to have one name in all of them."""
+    if isinstance(val, bytes) or (isinstance(val, str) and len(val) > LONGEST_NAME):
+        return argname
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first, so that the quick tests fill what is left at the end. Tests of one file
+    run on one worker, which then makes once what they share, such as a gate or a build."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("acceptance") is None)
+
+
+def pytest_collection_finish() -> None:
+    """The collected tests stay until the end: looking for garbage among them is in vain, and slow."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

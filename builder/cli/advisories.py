@@ -67,7 +67,9 @@ def lint(session: Session, directory: Path | None) -> None:
 
 def _words(counts: dict[str, int]) -> str:
     withdrawn = f", {counts['withdrawn']} withdrawn" if counts["withdrawn"] else ""
-    return f"{counts['advisories']} advisories about {counts['packages']} packages{withdrawn}"
+    advisories = "1 advisory" if counts["advisories"] == 1 else f"{counts['advisories']} advisories"
+    packages = "1 package" if counts["packages"] == 1 else f"{counts['packages']} packages"
+    return f"{advisories} about {packages}{withdrawn}"
 
 
 @group.command()

@@ -13,8 +13,11 @@ from compliance.errors import InvalidInput
 
 
 @contextmanager
-def archive_of(session: Session, evidence: Path | None, gate: str | None) -> Iterator[Path]:
-    """The directory of stored evidence, fetched from the gate where that is named."""
+def archive_of(session: Session, evidence: Path | None, gate: str | None) -> Iterator[Path | None]:
+    """The directory of stored evidence, fetched from the gate where that is named.
+
+    None where the gate has no image that we may review.
+    """
     if (evidence is None) == (gate is None):
         raise InvalidInput("whose evidence is meant?", remedy="Give --evidence DIR or --gate HOST.")
     if evidence is not None:
@@ -22,5 +25,4 @@ def archive_of(session: Session, evidence: Path | None, gate: str | None) -> Ite
     elif gate is not None:
         session.progress.step(f"fetching the evidence of {gate}")
         with tempfile.TemporaryDirectory(prefix="mlbuild-evidence-") as folder:
-            fetch_judged(gate, Path(folder))
-            yield Path(folder)
+            yield Path(folder) if fetch_judged(gate, Path(folder)) else None

@@ -17,7 +17,7 @@ from compliance.errors import InvalidInput
 from compliance.oci.reference import is_tag
 
 
-@click.command()
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("image", required=False)
 @click.argument("command", nargs=-1)
 @click.option("--env", "-e", multiple=True, metavar="NAME=VALUE", help="Set an environment variable.")
@@ -35,15 +35,17 @@ def run(
 ) -> None:
     """Run IMAGE, or this project's image, as its own user.
 
-    With buildah it is on this machine's network. With docker it has a network of its own, and the ports that
-    the image names are published under the same number on 127.0.0.1.
+    What follows IMAGE is run in it instead of what it names; a dot stands for this project's image. With
+    buildah it is on this machine's network. With docker it has a network of its own, and the ports that the
+    image names are published under the same number on 127.0.0.1.
 
     \b
     Examples:
       mlbuild run                                     the image built in this directory
       mlbuild run gate.example.com/serving/iris:1.4   one pulled through the gate
       mlbuild run -e PORT=9000 gate.example.com/serving/iris:1.4
-      mlbuild run IMAGE python -c "import sklearn"    another command in it
+      mlbuild run . python -c "import sklearn"        another command, in this project's image
+      mlbuild run gate.example.com/serving/iris:1.4 python -c "import sklearn"
       mlbuild run --docker                            under the docker daemon
     """
     if network is not None and not by_docker:

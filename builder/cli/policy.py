@@ -17,13 +17,12 @@ from builder.cli.context import REFUSED, Day, Session, failing_well, json_option
 from builder.cli.explain import explanation, facts_of
 from builder.cli.review import review
 from compliance.archive import all_judged, judged_names
-from compliance.document import read_document
 from compliance.errors import Location
 from compliance.policy.decision import Verdict
 from compliance.policy.difference import Change, difference
 from compliance.policy.impact import VerdictChange, last_announcement
-from compliance.policy.lint import Remark, lint, rules_that_failed
-from compliance.policy.loader import load_policies
+from compliance.policy.lint import lint, rules_that_failed
+from compliance.policy.loader import load_policies, place_in
 from compliance.policy.reports import Level
 from compliance.policy.reports.groups import headline, name
 from compliance.policy.strictness import Tone
@@ -57,7 +56,8 @@ def lint_command(
     """Check that policies load, and remark on what is doubtful in them.
 
     Doubtful are rules that can never apply, that add nothing to another, or that no test has seen fail, and
-    waivers that expired, end soon or excused nothing. DIRECTORY is the one in use when it is not given.
+    waivers that expired, end soon or excused nothing, and VEX statements by an author whom no policy trusts.
+    DIRECTORY is the one in use when it is not given.
 
     \b
     Examples:
@@ -75,7 +75,7 @@ def lint_command(
         decisions=[one.decision for one in all_judged(evidence)] if evidence else (),
         tested=rules_that_failed([one.decision for one in results]) if results else None,
     )
-    told = [(_where(folder, remark), remark.text) for remark in remarks]
+    told = [(place_in(folder, remark.file, remark.place), remark.text) for remark in remarks]
     if session.workflow is not None:
         for place, text in told:
             session.workflow.remark(Level.ERROR if strict else Level.WARNING, text, place)
@@ -98,10 +98,6 @@ def lint_command(
 
 def _in_use(session: Session, named: Path | None) -> Path:
     return named if named is not None else session.workshop.settings.policies
-
-
-def _where(folder: Path, remark: Remark) -> Location:
-    return read_document(folder / remark.file).where(remark.place)
 
 
 def _place(at: Location) -> dict[str, Any]:
@@ -243,9 +239,9 @@ def impact_command(
     horizon = until if until is not None else last_announcement(load_policies(folder), moment)
     plan = Plan(folder, moment, old, horizon)
     with archive_of(session, evidence, gate) as archive:
-        total = len(judged_names(archive))
+        total = 0 if archive is None else len(judged_names(archive))
         session.progress.step(f"judging {count(total, 'image')} again")
-        changes = [*replay_archive(archive, plan, processes=processes)]
+        changes = [] if archive is None else [*replay_archive(archive, plan, processes=processes)]
     if session.as_json:
         found = [
             {**asdict(change), "since": change.since and str(change.since), "lost": change.is_lost}
@@ -258,6 +254,8 @@ def impact_command(
                 session.out.print(line, soft_wrap=True)
         owners = {change.owner for change in changes if change.owner}
         summary = f"{len(changes)} of {count(total, 'image')} would change verdict"
+        if total == 0:
+            summary = f"{gate} has no image that you may review: no verdict would change"
         session.out.print(summary + (f", of {count(len(owners), 'owner')}" if owners else ""), style="bold")
     if any(change.is_lost for change in changes):
         raise click.exceptions.Exit(REFUSED)

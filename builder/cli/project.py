@@ -31,9 +31,9 @@ def lock(session: Session, upgrade: bool) -> None:
     if session.as_json:
         session.emit({"lock": str(locked.path), "digest": locked.digest, "packages": len(locked.wheels)})
     else:
-        session.out.print(
-            f"{locked.path}: {len(locked.wheels)} packages for {locked.pins.base_name}", soft_wrap=True
-        )
+        written = session.project / locked.path.name
+        count = "1 package" if len(locked.wheels) == 1 else f"{len(locked.wheels)} packages"
+        session.out.print(f"{written}: {count} for {locked.pins.base_name}", soft_wrap=True)
 
 
 @click.command()

@@ -13,12 +13,11 @@ from builder.cli.archives import archive_of
 from builder.cli.context import REFUSED, Day, Session, failing_well
 from builder.github_comment import PullRequest
 from compliance.archive import judged_names
-from compliance.document import read_document
 from compliance.errors import InvalidInput, Location
 from compliance.policy.difference import difference
 from compliance.policy.impact import last_announcement
 from compliance.policy.lint import lint, rules_that_failed
-from compliance.policy.loader import load_policies
+from compliance.policy.loader import load_policies, place_in
 from compliance.policy.reports.review import Impact, PolicyReview, review_to_markdown
 from compliance.policy.testing import TESTS, run_policy_tests
 from compliance.replay import Plan, replay_archive
@@ -84,7 +83,7 @@ def _review(session: Session, old: Path, new: Path, impact: Impact | None) -> Po
     remarks = lint(after, session.workshop.at, tested=tested)
     return PolicyReview(
         changes=difference(before, after),
-        remarks=tuple(f"{read_document(new / one.file).where(one.place)}: {one.text}" for one in remarks),
+        remarks=tuple(f"{place_in(new, one.file, one.place)}: {one.text}" for one in remarks),
         cases=len(results),
         failed=tuple(f"{one.at}: {one.name}: {'; '.join(one.failures)}" for one in results if not one.passed),
         impact=impact,
@@ -99,6 +98,8 @@ def _impact(
     moment = session.workshop.at
     plan = Plan(new, moment, old, last_announcement(load_policies(new), moment))
     with archive_of(session, evidence, gate) as archive:
+        if archive is None:
+            return Impact(0, ())
         total = len(judged_names(archive))
         session.progress.step(f"judging {total} again")
         return Impact(total, tuple(replay_archive(archive, plan, processes=processes)))

@@ -70,5 +70,5 @@ def remote_image(image: str) -> Source:
 
 
 def image_of(session: Session, image: str | None) -> Source:
-    """The image named on the command line, or this project's."""
-    return remote_image(image) if image else own_image(session)
+    """The image named on the command line; this project's for none, or for a dot."""
+    return own_image(session) if image in (None, "", ".") else remote_image(image)

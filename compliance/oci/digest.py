@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Iterable
@@ -53,10 +54,13 @@ class Digest(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def check(text: str) -> Digest:
-            try:
-                return cls(text)
-            except InvalidInput as error:
-                raise ValueError(error.message) from error
+        return core_schema.no_info_after_validator_function(_checked, core_schema.str_schema())
 
-        return core_schema.no_info_after_validator_function(check, core_schema.str_schema())
+
+@functools.lru_cache(maxsize=1 << 14)
+def _checked(text: str) -> Digest:
+    """Kept, since stored evidence names the same few layers again and again."""
+    try:
+        return Digest(text)
+    except InvalidInput as error:
+        raise ValueError(error.message) from error

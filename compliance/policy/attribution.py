@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 
-from compliance.evidence import Absent, Evidence
+from compliance.evidence import Absent, Evidence, Secret
+from compliance.inventory import ModelFile, PrivilegedFile
 from compliance.oci.digest import Digest
 from compliance.policy.decision import Violation
 
@@ -19,7 +19,7 @@ class Attribution:
 
     def __call__(self, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
         """The violations with their layers; those of a lock, and those of the image as a whole, have none."""
-        return tuple(self._placed(one) for one in violations)
+        return tuple([self._placed(one) for one in violations]) if violations and self._layers else violations
 
     def _placed(self, violation: Violation) -> Violation:
         layer = self._layers.get(violation.culprit) or self._layers.get(violation.key)
@@ -27,12 +27,15 @@ class Attribution:
 
     @cached_property
     def _layers(self) -> dict[str, Digest]:
-        return {name: layer for name, layer in reversed(list(self._known())) if layer is not None}
-
-    def _known(self) -> Iterator[tuple[str, Digest | None]]:
+        """Of what has one name twice, the first counts; and packages before files."""
         evidence = self._evidence
+        known: dict[str, Digest] = {}
+        files: list[tuple[PrivilegedFile | ModelFile | Secret, ...] | Absent]
+        files = [evidence.privileged, evidence.models, evidence.secrets]
+        for part in files:
+            if not isinstance(part, Absent):
+                known |= {one.path: one.layer for one in reversed(part) if one.layer is not None}
         if not isinstance(evidence.inventory, Absent):
-            yield from ((package.purl, package.layer) for package in evidence.inventory.packages)
-        for files in (evidence.secrets, evidence.models, evidence.privileged):
-            if not isinstance(files, Absent):
-                yield from ((file.path, file.layer) for file in files)
+            packages = evidence.inventory.packages
+            known |= {one.purl: one.layer for one in reversed(packages) if one.layer is not None}
+        return known

@@ -11,7 +11,7 @@ import functools
 import json
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from compliance.errors import InvalidInput
 from compliance.evidence import LockedPackage, Vulnerability
+from compliance.instants import in_utc
 from compliance.inventory import Package
 from compliance.oci.digest import Digest
 
@@ -107,18 +108,6 @@ def _number(value: float) -> str:
     if not math.isfinite(value):
         raise ValueError(f"{value} has no canonical form")
     return repr(int(value)) if value.is_integer() else repr(value)  # 9.0 equals 9, so both are written alike
-
-
-def in_utc(value: datetime) -> datetime:
-    """The same instant in UTC, which is meant where none is given. The ends of the calendar stay as they are."""
-    if value.tzinfo is UTC:
-        return value
-    if value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        return value
 
 
 _text: Final = json.encoder.encode_basestring_ascii

@@ -16,8 +16,8 @@ from enum import Enum
 from typing import Any, Final
 
 from compliance.evidence import Absent, Evidence, LockedPackage, Vulnerability
+from compliance.instants import in_utc
 from compliance.inventory import Base, Inventory, Package, Settings
-from compliance.policy.canonical import in_utc
 from compliance.policy.vocabulary import ITEM, VARIABLES, Variable
 
 MAX_LENGTH: Final = 600

@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import Final
 
 from compliance.evidence import Evidence, Subject, VulnerabilityScan
+from compliance.instants import in_utc
 from compliance.inventory import Settings
-from compliance.policy.canonical import in_utc
 from compliance.policy.decision import Decision, Effect, Mode, RuleOutcome, Status, Verdict
-from compliance.policy.evaluate import Results, judge, verdict_of
+from compliance.policy.evaluate import verdict_of
+from compliance.policy.hearing import Hearing
 from compliance.policy.model import PolicySet, Waiver
 
 _OWNER_LABELS: Final = (
@@ -25,7 +26,7 @@ _OWNER_LABELS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What judging an image came to: what every rule said, and whether that blocks anything."""
+    """What judging an image came to, and whether that blocks anything. `outcomes` hold all that do."""
 
     outcomes: tuple[RuleOutcome, ...]
     verdict: Verdict
@@ -41,6 +42,10 @@ class Standing:
 
     def differs(self, other: Standing) -> bool:
         return (self.verdict, self.lets_in) != (other.verdict, other.lets_in)
+
+
+Difference = tuple[Standing, Standing]
+"""How an image stood before, and how it stands after."""
 
 
 def _lets_in(verdict: Verdict, mode: Mode) -> bool:
@@ -96,9 +101,14 @@ class Replay:
     until: datetime | None = None
 
     @cached_property
+    def same_threats(self) -> bool:
+        """Whether both know the same of vulnerabilities."""
+        return self.old is not None and self.old.threats == self.new.threats
+
+    @cached_property
     def unchanged(self) -> frozenset[str]:
         """The rules that ask the same in both: their checks need not run twice."""
-        if self.old is None or self.old.threats != self.new.threats:
+        if self.old is None or not self.same_threats:
             return frozenset()
         before = {rule.id: rule for _, rule in self.old.rules()}
         return frozenset(
@@ -144,21 +154,21 @@ def change_of(replay: Replay, evidence: Evidence, decision: Decision) -> Verdict
     effect of a policy.
     """
     start = in_utc(replay.at)
-    before, after = _standings(replay, evidence, decision, start)
-    if before.differs(after):
-        return _told(evidence, before, after, None)
+    if found := _difference(replay, evidence, decision, start):
+        return _told(evidence, *found, None)
     calm = start
     for moment in _turning_points(replay, evidence.subject, start):
-        if _differs(replay, evidence, decision, moment):
-            first = _first_day(replay, evidence, decision, calm, moment)
-            return _told(evidence, *_standings(replay, evidence, decision, first), first.date())
+        if found := _difference(replay, evidence, decision, moment):
+            return _told(evidence, *_first(replay, evidence, decision, (calm, moment), found))
         calm = moment
     return None
 
 
 def _turning_points(replay: Replay, subject: Subject, start: datetime) -> list[datetime]:
     """When something begins or ends for the subject by a date in a policy or waiver, up to and with `until`."""
-    end = start if replay.until is None else in_utc(replay.until)
+    if replay.until is None:
+        return []
+    end = in_utc(replay.until)
     days: set[date] = set()
     for policies in (replay.new, *((replay.old,) if replay.old is not None else ())):
         days |= {rule.enforce_from for _, rule in policies.rules() if rule.enforce_from is not None}
@@ -169,18 +179,19 @@ def _turning_points(replay: Replay, subject: Subject, start: datetime) -> list[d
     return sorted(moment for moment in moments if start < moment <= end)
 
 
-def _first_day(
-    replay: Replay, evidence: Evidence, decision: Decision, calm: datetime, changed: datetime
-) -> datetime:
-    """The first midnight after `calm` at which the verdicts differ, as they do at `changed`; else that."""
+def _first(
+    replay: Replay, evidence: Evidence, decision: Decision, between: tuple[datetime, datetime], found: Difference
+) -> tuple[Standing, Standing, date]:
+    """How they differ on the first day, and which it is: after the one time, and up to the other, as `found`."""
+    calm, changed = between
     low, high = 0, (changed - calm).days + 1
     while high - low > 1:
         middle = (low + high) // 2
-        if _differs(replay, evidence, decision, _day_after(calm, middle, changed)):
-            high = middle
+        if earlier := _difference(replay, evidence, decision, _day_after(calm, middle, changed)):
+            high, found = middle, earlier
         else:
             low = middle
-    return _day_after(calm, high, changed)
+    return *found, _day_after(calm, high, changed).date()
 
 
 def _day_after(start: datetime, days: int, end: datetime) -> datetime:
@@ -189,22 +200,39 @@ def _day_after(start: datetime, days: int, end: datetime) -> datetime:
     return min(midnight + timedelta(days=days), end)
 
 
-def _differs(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> bool:
-    before, after = _standings(replay, evidence, decision, at)
-    return before.differs(after)
-
-
-def _standings(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> tuple[Standing, Standing]:
-    seen, subject = as_fresh(evidence, decision.at, at), evidence.subject
+def _difference(replay: Replay, evidence: Evidence, decision: Decision, at: datetime) -> Difference | None:
+    """How the image stands by the old and by the new policies; None where that comes to the same."""
+    seen = as_fresh(evidence, decision.at, at)
     if replay.old is None:
-        before = Standing.of(decision.outcomes, decision.mode)
-        return before, Standing.of(judge(replay.new, seen, at), replay.new.mode(subject))
-    results: Results = {}
-    before = Standing.of(judge(replay.old, seen, at, results=results), replay.old.mode(subject))
-    kept = {rule: result for rule, result in results.items() if rule in replay.unchanged}
-    settled = {outcome.rule: outcome for outcome in before.outcomes if outcome.rule in replay.settled}
-    after = judge(replay.new, seen, at, results=kept, settled=settled)
-    return before, Standing.of(after, replay.new.mode(subject))
+        return _from_stored(replay.new, seen, decision, at)
+    old = Hearing.of(replay.old, seen, at)
+    new = old.beside(replay.new) if replay.same_threats else Hearing.of(replay.new, seen, at)
+    shared = replay.settled & {one.rule.id for one in old.questions} & {one.rule.id for one in new.questions}
+    own = tuple(old.blocking(without=shared))
+    new.take_over(old, replay.unchanged)
+    its = tuple(new.blocking(without=shared))
+    if shared:
+        if verdict_of(own) is verdict_of(its):
+            return None  # what both ask adds the same to both
+        for outcome in old.blocking(among=shared):
+            if outcome.status is Status.DENIED:
+                return None
+            own, its = (*own, outcome), (*its, outcome)
+    before = Standing.of(own, replay.old.mode(seen.subject))
+    after = Standing.of(its, replay.new.mode(seen.subject))
+    return (before, after) if before.differs(after) else None
+
+
+def _from_stored(policies: PolicySet, seen: Evidence, decision: Decision, at: datetime) -> Difference | None:
+    """How an image stood when it was judged, and by these policies. What was denied then is asked about first."""
+    before, mode = Standing.of(decision.outcomes, decision.mode), policies.mode(seen.subject)
+    hearing = Hearing.of(policies, seen, at)
+    if mode is before.mode and before.verdict is Verdict.REFUSED:
+        denied = {one.rule for one in decision.with_status(Status.DENIED)}
+        if any(one.status is Status.DENIED for one in hearing.blocking(among=denied)):
+            return None
+    after = Standing.of(tuple(hearing.blocking()), mode)
+    return (before, after) if before.differs(after) else None
 
 
 def as_fresh(evidence: Evidence, then: datetime, at: datetime) -> Evidence:

@@ -1,12 +1,14 @@
 """What is doubtful about a set of policies that loads: rules that can never apply, that add nothing, waivers
-that excuse nothing."""
+that excuse nothing, statements of authors whom nobody trusts."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from difflib import get_close_matches
 from typing import Final
 
 from compliance.policy.decision import Decision, Effect, Mode
@@ -47,6 +49,7 @@ def lint(
         for remark in (*_of_policy(policy), *_of_rules(policies, policy, day, tested))
     ]
     remarks += [remark for waiver in policies.waivers for remark in _of_waiver(policies, waiver, day, decisions)]
+    remarks += _of_statements(policies)
     return tuple(remarks)
 
 
@@ -161,6 +164,19 @@ def _of_waiver(
         judged = [one for one in decisions if waiver.scope.covers(one.subject)]
         where = f"in none of {count(len(judged), 'judged image')} in its scope" if judged else "in no judged image"
         yield Remark(waiver.file, (), f"excuses nothing {where}: delete it or narrow its scope")
+
+
+def _of_statements(policies: PolicySet) -> Iterator[Remark]:
+    """VEX statements of authors whom no policy trusts: a file and author once, however many there are."""
+    trusted = sorted({author for policy in policies.policies for author in policy.vex.authors})
+    for (file, author), number in Counter((one.file, one.author) for one in policies.vex.statements).items():
+        if author in trusted:
+            continue
+        near = next(iter(get_close_matches(author, trusted, n=1)), None)
+        text = f"no policy trusts {author!r}: {count(number, 'statement')} without effect"
+        known = f" ({near!r} is trusted)" if near else ""
+        todo = "name the author under `vex: authors:` in a policy, or delete the file"
+        yield Remark(file, (), f"{text}{known}; {todo}")
 
 
 def _used(waiver: Waiver, decisions: Collection[Decision]) -> bool:

@@ -11,24 +11,20 @@ Anything doubtful is an InvalidInput that names file and line: a set that loads 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
-from compliance.document import Document, Key, nearest, parse_document, to_model
+from compliance.document import Document, KeyPath, parse_document, read_document
 from compliance.errors import InvalidInput, Location
 from compliance.oci.digest import Digest
 from compliance.policy.canonical import digest_of
-from compliance.policy.check import Parameters, Selector
-from compliance.policy.files import PolicyFile, RuleEntry, WaiverFile
-from compliance.policy.model import Approval, Later, Policy, PolicySet, Reach, Rule, RuleLater, Scope, Waiver
-from compliance.policy.pattern import PackagePattern
-from compliance.policy.registry import checks
+from compliance.policy.model import Policy, PolicySet
+from compliance.policy.policy_document import parse_policy, unknown
 from compliance.policy.threats import Threats, parse_epss, parse_kev
-from compliance.policy.vex import Justification, VexBook, VexStatement, VexTrust
+from compliance.policy.vex import VexBook, VexStatement
 from compliance.policy.vex_files import parse_vex
+from compliance.policy.waiver_document import WAIVERS, parse_waiver
 
-WAIVERS: Final = "waivers"
 VEX: Final = "vex"
 DATA: Final = "data"
 EPSS: Final = "epss.csv"
@@ -65,6 +61,12 @@ def load_policies(directory: Path) -> PolicySet:
         vex=VexBook.of(one for path, raw in data_files if path.parent.name == VEX for one in _vex(path, raw)),
         threats=_threats({path.name: (path, raw) for path, raw in data_files if path.parent.name == DATA}),
     )
+
+
+def place_in(directory: Path, file: str, keys: KeyPath) -> Location:
+    """Where keys stand in a file of a directory that loads. Files that programs write are named as a whole."""
+    path = directory / file
+    return read_document(path).where(keys) if path.suffix == ".yaml" else Location(path)
 
 
 def _data_files(directory: Path) -> list[Path]:
@@ -113,118 +115,6 @@ def _located(path: Path, parse: Callable[[], ReadT]) -> ReadT:
         raise InvalidInput(error.message, at=Location(path), remedy=error.remedy) from error
 
 
-def parse_policy(document: Document) -> Policy:
-    """The policy a file holds, by itself. Raises InvalidInput, with the line."""
-    file = to_model(document, PolicyFile)
-    rules = tuple(_rule(document, place, entry) for place, entry in enumerate(file.rules))
-    reach = None
-    if file.applies_to is not None:
-        named = file.applies_to
-        reach = Reach(stages=named.stages, repositories=named.repositories, exceptions=named.except_)
-    return Policy(
-        name=file.name,
-        file=document.path.name,
-        rules=rules,
-        extends=file.extends,
-        reach=reach,
-        waiver_days=file.waivers.max_days,
-        mode=file.mode,
-        waiver_approvals=file.waivers.approvals,
-        waiver_justified=file.waivers.justification,
-        vex=VexTrust(file.vex.authors, file.vex.max_days) if file.vex is not None else VexTrust(),
-        later=Later(file.later.pullable_days, file.later.at_once) if file.later is not None else None,
-    )
-
-
-def _rule(document: Document, place: int, entry: RuleEntry) -> Rule:
-    check = checks().get(entry.check)
-    if check is None:
-        raise _unknown("check", entry.check, checks(), document, ("rules", place, "check"))
-    return Rule(
-        id=entry.id,
-        check=check,
-        parameters=_parameters(document, place, check.parameters),
-        effect=entry.effect,
-        why=entry.why,
-        fix=entry.fix,
-        enforce_from=entry.enforce_from,
-        waivable=entry.waivable,
-        later=RuleLater(entry.later.pullable_days, entry.later.counts),
-    )
-
-
-def _parameters(document: Document, place: int, model: type[Parameters]) -> Parameters:
-    written = document.data["rules"][place]
-    if "with" in written:
-        return to_model(document, model, ("rules", place, "with"))
-    here = document.where(("rules", place))
-    return to_model(replace(document, data={}, lines={(): here.line or 1}), model)
-
-
-def parse_waiver(document: Document, rules: Mapping[str, tuple[Policy, Rule]]) -> Waiver:
-    """The waiver a file holds, held against the rule it is for. Raises InvalidInput, with the line."""
-    file = to_model(document, WaiverFile)
-    found = rules.get(file.rule)
-    if found is None:
-        raise _unknown("rule", file.rule, rules, document, ("rule",))
-    policy, rule = found
-    if not rule.waivable:
-        raise InvalidInput(f"rule {rule.id!r} cannot be waived", at=document.where(("rule",)))
-    days = (file.expires - file.created).days
-    if days > policy.waiver_days:
-        raise InvalidInput(
-            f"runs {days} days, policy {policy.name!r} allows {policy.waiver_days}",
-            at=document.where(("expires",)),
-            remedy="Choose an earlier date; a waiver can be renewed in a reviewed change.",
-        )
-    _refuse_unapproved(file, policy, document)
-    _refuse_unfit_selector(file, rule, document)
-    return Waiver(
-        file=f"{WAIVERS}/{document.path.name}",
-        rule=file.rule,
-        owner=file.owner,
-        reason=file.reason,
-        created=file.created,
-        expires=file.expires,
-        scope=Scope(file.scope.repositories, file.scope.digests, file.scope.stages),
-        vulnerability=file.vulnerability,
-        package=PackagePattern.parse(file.package) if file.package is not None else None,
-        path=file.path,
-        key=file.key,
-        justification=file.justification,
-        approvals=tuple(Approval(one.by, one.day) for one in file.approvals),
-    )
-
-
-def _refuse_unapproved(file: WaiverFile, policy: Policy, document: Document) -> None:
-    agreed = {one.by.casefold() for one in file.approvals} - {file.owner.casefold()}
-    if len(agreed) < policy.waiver_approvals:
-        raise InvalidInput(
-            f"is approved by {len(agreed)}, policy {policy.name!r} demands {policy.waiver_approvals}",
-            at=document.where(("approvals",)),
-            remedy="Approvals count once a person, and the owner's own does not.",
-        )
-    late = next((place for place, one in enumerate(file.approvals) if one.day > file.expires), None)
-    if late is not None:
-        raise InvalidInput("approved after it expires", at=document.where(("approvals", late, "day")))
-    if policy.waiver_justified and file.justification is None:
-        raise InvalidInput(
-            f"gives no justification, which policy {policy.name!r} demands",
-            at=document.where(()),
-            remedy=f"Add `justification:` with one of {', '.join(Justification)}.",
-        )
-
-
-def _refuse_unfit_selector(file: WaiverFile, rule: Rule, document: Document) -> None:
-    for selector in Selector:
-        if getattr(file, selector.value) is not None and selector not in rule.check.waived_by:
-            fitting = " or ".join(sorted(rule.check.waived_by))
-            raise InvalidInput(
-                f"rule {rule.id!r} ({rule.check.name}) is waived by {fitting}, not by {selector}",
-                at=document.where((selector.value,)),
-            )
-
-
 def _refuse_twins(policies: Sequence[Read]) -> None:
     names: dict[str, Document] = {}
     rules: dict[str, str] = {}
@@ -249,7 +139,7 @@ def _refuse_bad_extends(policies: Sequence[Read]) -> None:
     for policy, document in policies:
         for place, name in enumerate(policy.extends):
             if name not in by_name:
-                raise _unknown("policy", name, by_name, document, ("extends", place))
+                raise unknown("policy", name, by_name, document, ("extends", place))
     for policy, document in policies:
         circle = _circle(policy.name, {name: one.extends for name, (one, _) in by_name.items()})
         if circle:
@@ -269,15 +159,6 @@ def _circle(start: str, extends: Mapping[str, tuple[str, ...]]) -> tuple[str, ..
                 seen.add(name)
                 trails.append((*trail, name))
     return ()
-
-
-def _unknown(
-    kind: str, name: str, known: Mapping[str, object], document: Document, at: tuple[Key, ...]
-) -> InvalidInput:
-    near = nearest(name, known)
-    hint = f", did you mean {near!r}?" if near else ""
-    listed = f"Known: {', '.join(known)}." if known else None
-    return InvalidInput(f"unknown {kind} {name!r}{hint}", at=document.where(at), remedy=listed)
 
 
 def _read(path: Path) -> tuple[Document, Digest]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from packageurl import PackageURL
 
+_DASHES: Final = re.compile(r"-{2,}")
 _WILD: Final = re.compile(r"[*?\[]")
 
 
@@ -90,10 +91,10 @@ def _parsed(purl: str) -> PackageURL | None:
         return None
 
 
-@functools.lru_cache(maxsize=1 << 16)
 def folded(name: str) -> str:
-    """A package's name as patterns compare it: letter case, `-`, `_` and `.` make no difference."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    """A package's name as patterns compare it: letter case, and runs of `-`, `_` and `.`, make no difference."""
+    plain = name.replace("_", "-").replace(".", "-").lower()
+    return plain if "--" not in plain else _DASHES.sub("-", plain)
 
 
 @functools.lru_cache(maxsize=1 << 12)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from compliance.evidence import Subject
-from compliance.policy.canonical import in_utc
+from compliance.instants import in_utc
 from compliance.policy.checks.cooldown import CooldownParameters
 from compliance.policy.checks.yanked import YankedParameters
 from compliance.policy.decision import Effect

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictStr, mod
 from pydantic.alias_generators import to_camel
 
 from compliance.errors import InvalidInput
-from compliance.policy.canonical import in_utc
+from compliance.instants import in_utc
 from compliance.policy.vex import Justification, VexProduct, VexStatement, VexStatus
 from compliance.strict_json import parse_object, validated
 

@@ -7,6 +7,7 @@ import functools
 from packageurl import PackageURL
 
 from compliance.inventory import Ecosystem, Origin
+from compliance.oci.digest import Digest
 
 
 def label(culprit: str) -> str:
@@ -34,6 +35,11 @@ def origin_words(origin: Origin | None, chain: tuple[str, ...] = ()) -> str:
     if origin is Origin.BASE:
         return "base image"
     return "your project" + (f", via {' > '.join(chain)}" if len(chain) > 1 else "")
+
+
+def place_words(origin: str, layer: Digest | None) -> str:
+    """Where something stands, `origin` being in words: `base image, in layer 0f3c9a1b2c3d`."""
+    return ", ".join(filter(None, (origin, layer and f"in layer {layer.hex[:12]}")))
 
 
 def count(number: int, noun: str) -> str:

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from compliance.errors import Unavailable
 from compliance.evidence import Evidence, Vulnerability, VulnerabilityScan
-from compliance.policy.canonical import in_utc
+from compliance.instants import in_utc
 
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS seen (purl TEXT, name TEXT, first TEXT NOT NULL, PRIMARY KEY (purl, name)) WITHOUT ROWID

@@ -64,6 +64,7 @@ def _finding(outcome: RuleOutcome, violation: Violation) -> Finding:
         message=violation.message,
         severity=violation.severity,
         origin=violation.origin,
+        layer=violation.layer,
         chain=violation.chain,
         fixed=violation.fixed,
         remedy=violation.remedy or outcome.fix,

@@ -92,6 +92,9 @@ class Finding(Answer):
     origin: Origin | None = Field(
         description="Who brought it: the base, a locked package, or the project's files."
     )
+    layer: str | None = Field(
+        description="diffID of the layer that holds it; null for what is of the image as a whole."
+    )
     chain: tuple[str, ...] = Field(description="From the requirement somebody wrote to the package.")
     fixed: str | None = Field(description="The smallest version that mends it.")
     remedy: str = Field(description="What to do next.")

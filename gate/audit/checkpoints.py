@@ -25,8 +25,8 @@ from compliance.attest.bundle import sign_statement, verify_bundle
 from compliance.attest.keys import TrustedKeys
 from compliance.attest.statement import Statement, Subject
 from compliance.errors import ComplianceError, InvalidInput, Location, Unavailable
+from compliance.instants import in_utc
 from compliance.oci.digest import Digest
-from compliance.policy.canonical import in_utc
 from compliance.strict_json import validated
 from gate.audit.entry import Head
 from gate.audit.log import AuditLog

@@ -11,8 +11,9 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Index, Integer, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from compliance.errors import InvalidInput
+from compliance.instants import in_utc
 from compliance.oci.digest import Digest
-from compliance.policy.canonical import in_utc
 from compliance.strict_json import canonical
 from gate.schema import StoredDecision, Table
 
@@ -72,6 +73,8 @@ class Head:
     sequence: int = 0
     hash: str = BEGINNING
 
+
+_UNTIL: Final = "not to be pulled from "
 
 _NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")
 
@@ -168,6 +171,22 @@ def decided(decision: StoredDecision) -> Event:
         content=fingerprint(decision),
         detail=decision.line,
     )
+
+
+def denied_later(decision: StoredDecision, until: datetime) -> Event:
+    """The event of an admitted image that was found not to comply; `pullable_until` reads the time again."""
+    detail = f"{_UNTIL}{until.isoformat(timespec='seconds')}: {decision.line}"
+    return Event(
+        Action.DENIED_LATER, GATE, decision.repository, decision.digest, decision=decision.id, detail=detail
+    )
+
+
+def pullable_until(entry: StoredEntry) -> datetime:
+    """Until when the image of such an entry may be pulled. Raises InvalidInput for an entry of another kind."""
+    time, found, _ = entry.detail.removeprefix(_UNTIL).partition(": ")
+    if entry.action != Action.DENIED_LATER or not found:
+        raise InvalidInput(f"entry {entry.sequence} of the audit log names no time")
+    return datetime.fromisoformat(time)
 
 
 def moment(at: datetime) -> str:

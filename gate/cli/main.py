@@ -17,7 +17,9 @@ COMMANDS: Final = {
     "backup": ("backup:backup", "Write a backup to a new DIRECTORY, while the gate runs or not."),
     "config": ("serve:config", "Show the settings that `mlgate serve` would run with, and where each was set."),
     "database": ("database:database", "The gate's database: which version its tables are of."),
+    "digest": ("digest:digest", "What was refused and what comes up, in Markdown for a chat."),
     "key": ("key:key", "The gate's own key, which signs a summary of every admission."),
+    "notify": ("notify:notify", "Who is told of what: try a sink, and see what waits to be sent."),
     "reconcile": (
         "reconcile:reconcile",
         "Put right what a crash left between the database and the registry behind the gate.",

@@ -33,9 +33,11 @@ class _Duration(click.ParamType[timedelta]):
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+DURATION: Final = _Duration()
+
 _expires = click.option(
     "--expires",
-    type=_Duration(),
+    type=DURATION,
     default="90d",
     show_default=True,
     metavar="TIME",
@@ -107,7 +109,7 @@ def list_(data: Path | None) -> None:
 @_expires
 @click.option(
     "--overlap",
-    type=_Duration(),
+    type=DURATION,
     default="1d",
     show_default=True,
     metavar="TIME",

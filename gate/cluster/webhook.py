@@ -11,10 +11,10 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.responses import Response
 
 from compliance.errors import InvalidInput
-from gate.app import answer_errors
 from gate.cluster.admission_review import AdmissionRequest, Answer, parse_review, to_json
 from gate.cluster.reviews import Reviews
 from gate.errors import Code, Fault
+from gate.failures import answer_errors
 from gate.telemetry.metrics import Metrics
 
 MAX_BYTES: Final = 16 << 20

@@ -15,7 +15,7 @@ from typing import Final
 import bcrypt
 
 from compliance.errors import InvalidInput
-from gate.identity.users import MAX_PASSWORD, Account, read_users
+from gate.identity.users import MAX_PASSWORD, ROUNDS, Account, read_users
 from gate.identity.watched import Watched
 
 _REMEMBERED: Final = 1024
@@ -26,13 +26,14 @@ class Passwords:
     """Checks user names and passwords. The file is read again when it changes.
 
     bcrypt is slow on purpose and a push asks hundreds of times, so a password that was right is remembered
-    for five minutes, as a keyed digest, for as long as the user's entry stays the same.
+    for five minutes, as a keyed digest, for as long as the user's entry stays the same. `rounds` is how slow
+    it is to refuse a name that there is not: as slow as to check the passwords in the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, rounds: int = ROUNDS) -> None:
         self._accounts = Watched[Mapping[str, Account]](path, lambda file: read_users(file).users, {})
         self._key = secrets.token_bytes(32)
-        self._decoy = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt())
+        self._decoy = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(rounds))
         self._remembered: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
         self._lock = threading.Lock()
         if not self._accounts():

@@ -26,6 +26,9 @@ from gate.identity.permissions import EVERYWHERE, Permission, RepositoryPattern,
 MAX_PASSWORD: Final = 72
 """Bytes; bcrypt looks at no more, so a longer password is refused rather than cut."""
 
+ROUNDS: Final = 12
+"""Of bcrypt, as a power of two: so slow that guessing does not pay, and a login is still quick."""
+
 USER_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"
 _HASH: Final = r"^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$"
 
@@ -75,10 +78,19 @@ def read_users(path: Path) -> Users:
     return users
 
 
-def set_user(path: Path, name: str, role: Role, password: str, repositories: tuple[str, ...] = EVERYWHERE) -> bool:
+def set_user(
+    path: Path,
+    name: str,
+    role: Role,
+    password: str,
+    repositories: tuple[str, ...] = EVERYWHERE,
+    *,
+    rounds: int = ROUNDS,
+) -> bool:
     """Add a user or give one a new password and role; True when the user is new.
 
-    The file appears whole or not at all, readable by its owner only.
+    `rounds` is how slow it is to check the password, as a power of two. The file appears whole or not
+    at all, readable by its owner only.
     """
     if not re.fullmatch(USER_NAME, name) or name in _TAKEN:
         raise InvalidInput(
@@ -88,7 +100,7 @@ def set_user(path: Path, name: str, role: Role, password: str, repositories: tup
     if not password or len(password.encode()) > MAX_PASSWORD:
         raise InvalidInput(f"a password is 1 to {MAX_PASSWORD} bytes long")
     users = read_users(path).users if path.exists() else {}
-    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds)).decode()
     try:
         account = Account(role=role, repositories=repositories, bcrypt=hashed)
     except ValidationError as error:

@@ -12,7 +12,8 @@ from typing import BinaryIO, Final, cast
 
 from compliance.errors import InvalidInput
 from compliance.oci.layer import members, open_layer, require_safe
-from compliance.policy.loader import DATA, VEX, WAIVERS
+from compliance.policy.loader import DATA, VEX
+from compliance.policy.waiver_document import WAIVERS
 from gate.previews.messages import Uploaded
 
 MAX_BYTES: Final = 64 << 20

@@ -24,8 +24,9 @@ from compliance.policy.decision import Decision, Mode
 from compliance.policy.difference import difference
 from compliance.policy.impact import Replay, VerdictChange, change_of, last_announcement
 from compliance.policy.lint import lint
-from compliance.policy.loader import load_policies, parse_policy
+from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
+from compliance.policy.policy_document import parse_policy
 from gate.previews.messages import (
     Accepted,
     Changed,

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
+from gate.errors import Code, Fault
 from gate.identity.permissions import Action
 from gate.published import Place
 from gate.service import Service, TheReader, TheService, digest_from
@@ -36,8 +37,11 @@ async def list_evidence(
     """The newest decision on every image that can be pulled, and the evidence it was taken on, as NDJSON.
 
     Of the repositories that the reader may review; a page at a time, in the order of repository and digest, the
-    next being in the `Link` header. `repository` and `digest` are the last ones of the page before.
+    next being in the `Link` header. `repository` and `digest` are the last ones of the page before. Who may review
+    nothing is denied, so that an empty answer means that there is no image.
     """
+    if not reader.patterns(Action.REVIEW):
+        raise Fault(403, Code.DENIED, f"{reader.name} may review nothing here")
     after = Place(repository, digest_from(digest)) if repository and digest else None
     known = await asyncio.to_thread(service.store.published.repositories)
     allowed = [name for name in known if reader.may(Action.REVIEW, name)]

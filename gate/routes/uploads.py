@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final
 
@@ -19,11 +18,11 @@ from compliance.oci.reference import is_repository
 from gate.answers import VERSION
 from gate.blob_size import Bounded, received, says_too_much, too_large
 from gate.errors import Code, Fault, upstream_down
-from gate.identity.asking import not_allowed
-from gate.identity.permissions import Action, Identity, Proof
-from gate.service import UNDER_WAY, Service, ThePusher, TheRepository, TheService, digest_from, root_url
+from gate.mounts import mount, require_source
+from gate.service import UNDER_WAY, Service, ThePusher, TheRepository, TheService, digest_from
+from gate.upload_steps import at_next, begin, cancel, push_scope, status, step
 from gate.uploads import Upload, unknown_upload
-from gate.upstream import Answer, location_of, passed_back, passed_on, refusal, with_parameters
+from gate.upstream import Answer, passed_on, refusal, with_parameters
 
 router = APIRouter(dependencies=[UNDER_WAY])
 log = logging.getLogger(__name__)
@@ -45,10 +44,10 @@ async def start_upload(
     if source is not None and not is_repository(source):
         raise Fault(400, Code.NAME_INVALID, f"not a repository name: {source!r}")
     if "mount" in parameters and source is not None:
-        _require_source(service, request, user, repository, source)
-    if "mount" in parameters and digest is not None and await _mount(service, user, repository, source, digest):
+        require_source(service, request, user, repository, source)
+    if "mount" in parameters and digest is not None and await mount(service, user, repository, source, digest):
         return _created(repository, digest)
-    upload, headers = await _begin(service, user.name, repository)
+    upload, headers = await begin(service, user.name, repository)
     if digest is None or "mount" in parameters:
         return Response(status_code=202, headers={**VERSION, **headers})
     return await _finish(service, request, upload, digest)
@@ -67,10 +66,10 @@ async def upload_chunk(
     body = Bounded(_as_far_as_it_goes(request), limit)
     if says_too_much(request.headers, limit):
         raise await _given_up(service, upload)
-    async with _step(service, "PATCH", upload, headers=headers, body=aiter(body)) as answer:
+    async with step(service, "PATCH", upload, headers=headers, body=aiter(body)) as answer:
         if answer.status != 202:
             raise await refusal(answer, unknown_upload())
-        upload, headers = _moved(service, upload, answer)
+        upload, headers = at_next(service, upload, answer)
     if body.exceeded or received(headers) > limit:
         raise await _given_up(service, upload)
     await asyncio.to_thread(service.intents.moved, upload.id, upload.target)
@@ -87,7 +86,7 @@ async def finish_upload(
     await _require_in_order(service, upload, request)
     before = 0
     if request.headers.get("Content-Length") != "0":
-        upload, headers = await _status(service, upload)
+        upload, headers = await status(service, upload)
         before = received(headers)
     return await _finish(service, request, upload, digest, before)
 
@@ -98,7 +97,7 @@ async def upload_status(
 ) -> Response:
     """How far an upload got."""
     upload = service.uploads.find(user.name, repository, session, request.query_params)
-    _, headers = await _status(service, upload)
+    _, headers = await status(service, upload)
     return Response(status_code=204, headers={**VERSION, **headers})
 
 
@@ -108,80 +107,17 @@ async def cancel_upload(
 ) -> Response:
     """Give an upload up."""
     upload = service.uploads.find(user.name, repository, session, request.query_params)
-    await _cancel(service, upload)
+    await cancel(service, upload)
     return Response(status_code=204, headers=VERSION)
-
-
-async def _cancel(service: Service, upload: Upload) -> None:
-    async with _step(service, "DELETE", upload) as answer:
-        if answer.status != 204:
-            raise await refusal(answer, unknown_upload())
-    await asyncio.to_thread(service.intents.end, upload.id)
-    service.uploads.ended(upload)
 
 
 async def _given_up(service: Service, upload: Upload) -> Fault:
     """The answer to a blob that is too large, whose upload ends here."""
     try:
-        await _cancel(service, upload)
+        await cancel(service, upload)
     except Fault as fault:
         log.warning("the registry keeps what arrived of an upload that is too large: %s", fault)
     return too_large(service.settings.blob_bytes)
-
-
-async def _begin(service: Service, user: str, repository: str) -> tuple[Upload, dict[str, str]]:
-    path = f"/v2/{repository}/blobs/uploads/"
-    async with service.upstream.request("POST", path, scope=_scope(repository)) as answer:
-        if answer.status != 202:
-            raise await refusal(answer, None)
-        location = location_of(answer)
-        upload = service.uploads.begin(user, repository, location)
-        await asyncio.to_thread(service.intents.upload, upload.id, repository, location)
-        return _moved(service, upload, answer)
-
-
-def _require_source(service: Service, request: Request, user: Identity, repository: str, source: str) -> None:
-    """Answer 401 to a token that was not made for the source of a mount: one for both can be had, as elsewhere.
-
-    Clients that cannot have it begin an upload instead.
-    """
-    if user.proof is Proof.BEARER and not user.may(Action.PULL, source):
-        challenge = not_allowed(user, Action.PUSH, repository, request, root_url(service, request))
-        message = f"this login does not allow {user.name} to mount from {source}"
-        raise Fault(challenge.status, challenge.code, message, headers=challenge.headers)
-
-
-async def _mount(service: Service, user: Identity, repository: str, source: str | None, digest: Digest) -> bool:
-    """Make a blob of another repository one of this too; False when that cannot be done.
-
-    Only one that the user could also read there, as a pull would let them.
-    """
-    holders = await asyncio.to_thread(service.store.blobs.holders, digest)
-    for holder in holders if source is None else {source} & set(holders):
-        stored_as = await _readable(service, user, holder, digest)
-        if stored_as is None:
-            continue
-        scope = f"{_scope(repository)} repository:{holder}:pull"
-        query = with_parameters("", [("mount", stored_as), ("from", holder)])
-        path = f"/v2/{repository}/blobs/uploads/"
-        async with service.upstream.request("POST", path, scope=scope, query=query) as answer:
-            if answer.status == 201:
-                await asyncio.to_thread(service.store.blobs.keep, repository, digest, stored_as)
-                return True
-            begun = location_of(answer) if answer.status == 202 else None
-        if begun is not None:  # the registry no longer has it, and began an upload in its place
-            abandoned = service.uploads.begin("", repository, begun)
-            async with _step(service, "DELETE", abandoned):
-                pass
-    return False
-
-
-async def _readable(service: Service, user: Identity, repository: str, digest: Digest) -> Digest | None:
-    """What the registry calls a blob that the user may read in a repository."""
-    if not user.may(Action.PULL, repository):
-        return None
-    pushed = user.may(Action.PUSH, repository) or await service.audits(repository)
-    return await service.readable.blob(repository, digest, published=not pushed)
 
 
 async def _finish(service: Service, request: Request, upload: Upload, digest: Digest, before: int = 0) -> Response:
@@ -194,7 +130,7 @@ async def _finish(service: Service, request: Request, upload: Upload, digest: Di
     async with service.upstream.request(
         "PUT",
         upload.path,
-        scope=_scope(upload.repository),
+        scope=push_scope(upload.repository),
         query=query,
         headers=headers,
         body=aiter(body),
@@ -222,13 +158,6 @@ def _stored_as(answer: Answer, digest: Digest) -> Digest:
         raise upstream_down() from fault
 
 
-async def _status(service: Service, upload: Upload) -> tuple[Upload, dict[str, str]]:
-    async with _step(service, "GET", upload) as answer:
-        if answer.status != 204:
-            raise await refusal(answer, unknown_upload())
-        return _moved(service, upload, answer, asked=True)
-
-
 async def _require_in_order(service: Service, upload: Upload, request: Request) -> None:
     """Answer 416 to a chunk that does not start where the last one ended ("Pushing a blob in chunks").
 
@@ -238,7 +167,7 @@ async def _require_in_order(service: Service, upload: Upload, request: Request) 
     if said is None and not upload.stale:
         return
     match = _CONTENT_RANGE.fullmatch(said or "")
-    _, headers = await _status(service, upload)
+    _, headers = await status(service, upload)
     # An empty upload answers `0-0`, as one of a single byte does; a chunk may then start at either.
     end = int(headers.get("Range", "0-0").rpartition("-")[2])
     starts = {0, 1} if end == 0 else {end + 1}
@@ -249,32 +178,6 @@ async def _require_in_order(service: Service, upload: Upload, request: Request) 
     if length is not None and int(length) != counted:
         message = f"the chunk has {length} bytes, and its Content-Range says {counted}"
         raise Fault(400, Code.SIZE_INVALID, message, headers=headers)
-
-
-def _moved(
-    service: Service, upload: Upload, answer: Answer, *, asked: bool = False
-) -> tuple[Upload, dict[str, str]]:
-    """The upload where the registry goes on with it, and the headers that tell the client."""
-    upload = service.uploads.moved(upload, location_of(answer), asked=asked)
-    headers = passed_back(answer, "Range", "OCI-Chunk-Min-Length")
-    return upload, {
-        **headers,
-        "Location": service.uploads.location(upload),
-        "Docker-Upload-UUID": upload.id,
-    }
-
-
-def _step(
-    service: Service,
-    method: str,
-    upload: Upload,
-    *,
-    headers: dict[str, str] | None = None,
-    body: AsyncIterator[bytes] | None = None,
-) -> AbstractAsyncContextManager[Answer]:
-    return service.upstream.request(
-        method, upload.path, scope=_scope(upload.repository), query=upload.query, headers=headers, body=body
-    )
 
 
 async def _as_far_as_it_goes(request: Request) -> AsyncIterator[bytes]:
@@ -290,7 +193,3 @@ async def _as_far_as_it_goes(request: Request) -> AsyncIterator[bytes]:
 def _created(repository: str, digest: Digest) -> Response:
     headers = {"Location": f"/v2/{repository}/blobs/{digest}", "Docker-Content-Digest": digest}
     return Response(status_code=201, headers={**VERSION, **headers})
-
-
-def _scope(repository: str) -> str:
-    return f"repository:{repository}:pull,push"

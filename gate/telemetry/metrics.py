@@ -82,6 +82,11 @@ class Metrics:
         self.reviews = self._counter(
             "mlgate_cluster_reviews", "Questions of Kubernetes API servers that were answered.", "outcome"
         )
+        self.messages = self._counter(
+            "mlgate_messages",
+            "Tries to tell somebody: delivered, retried for it was not taken, or given-up for good.",
+            "outcome",
+        )
         self._build = Info("mlgate_build", "The version of the gate.", registry=self.registry)
         self._build.info({"version": version("mlbuild")})
         ProcessCollector(registry=self.registry)

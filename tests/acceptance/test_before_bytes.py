@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import Workplace
+from tests.workplace import Workplace
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("examples")]
 

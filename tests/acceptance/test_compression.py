@@ -9,7 +9,7 @@ import pytest
 
 from compliance.oci.layout import Layout
 from compliance.oci.manifest import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
-from tests.acceptance.conftest import Workplace, facts
+from tests.workplace import Workplace, facts
 
 pytestmark = pytest.mark.acceptance
 

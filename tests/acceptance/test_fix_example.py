@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tests.acceptance.conftest import ROOT, Workplace
+from tests.workplace import ROOT, Workplace
 
 pytestmark = pytest.mark.acceptance
 

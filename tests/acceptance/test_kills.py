@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from compliance.oci.digest import Digest
-from tests.acceptance.conftest import Workplace, facts
 from tests.builder.wheel_index import make_wheel, serve_index
+from tests.workplace import Workplace, facts
 
 pytestmark = pytest.mark.acceptance
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import ROOT, Workplace
+from tests.workplace import ROOT, Workplace
 
 pytestmark = pytest.mark.acceptance
 

@@ -21,8 +21,8 @@ import pytest
 
 from builder.cache import Cache
 from compliance.oci.layout import Layout
-from tests.acceptance.conftest import ROOT, Workplace
 from tests.builder.wheel_index import make_sdist, make_wheel, serve_index
+from tests.workplace import ROOT, Workplace
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("examples")]
 

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from tests.acceptance.conftest import MLGATE, Workplace, _listening
+from tests.docs.page import ShellBlock, read_page
+from tests.docs.printed import Values, difference
 from tests.gate.identity.oidc_issuer import AUDIENCE
 from tests.gate.identity.oidc_issuer import running as running_issuer
 from tests.workflows.github_service import CLAIMS, TOKEN, GitHubService
 from tests.workflows.github_service import running as running_github
 from tests.workflows.workflow_steps import ROOT, Run, read_yaml, repository
+from tests.workplace import MLGATE, Workplace, listening
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("examples")]
 
@@ -71,7 +73,7 @@ def host(workplace: Workplace, github: GitHubService, iris: Path, tmp_path_facto
     with (root / "log").open("wb") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, env=workplace.environment)
     try:
-        host = _listening(process, root / "log")
+        host = listening(process, root / "log")
         key = subprocess.run(
             [*MLGATE, "key", "show", "--data", str(root / "gate")], capture_output=True, check=True
         )
@@ -126,6 +128,22 @@ def job(workplace: Workplace, github: GitHubService, host: str, tmp_path: Path):
     return make
 
 
+def transcripts() -> list[str]:
+    """The logs of a job that passes and of one that is blocked, as the page for CI pipelines shows them."""
+    page = (ROOT / "docs" / "ci-pipeline.md").read_text()
+    return re.findall(r"^```text\n(=== Install\n.*?)^```$", page, re.DOTALL | re.MULTILINE)
+
+
+def as_on_github(run: Run, host: str) -> str:
+    """The log of a job with the gate's name and GitHub's directories in the place of those of the test."""
+    machine = str(run.runner.parent)
+    return (
+        run.output.replace(host, "gate.example.com")
+        .replace(f"{machine}/temp", "/home/runner/work/_temp")
+        .replace(f"{machine}/docker", "/home/runner/.docker")
+    )
+
+
 def test_a_project_that_complies_is_built_checked_pushed_and_verified(job, workplace, host, tmp_path):
     project = repository(ROOT / "examples" / "iris-serving", tmp_path / "iris")
     shutil.copy(workplace.root / "gate-public.pem", project / "gate-public.pem")
@@ -146,6 +164,27 @@ def test_a_project_that_complies_is_built_checked_pushed_and_verified(job, workp
     assert run.summary.startswith("## ADMITTED serving/iris@sha256:")
     assert len(run.sarif) == 1
     assert not (tmp_path / "machine-of-mlbuild" / "temp" / "mlbuild" / "key.pem").exists()
+    passed, _ = transcripts()
+    assert difference(passed, as_on_github(run, host), Values()) is None, run.output
+
+
+def test_the_page_shows_what_a_login_says(workplace, github, host):
+    """Of a token for the gate, and of one for another audience."""
+    user = workplace.with_settings(
+        MLBUILD_GATE=host,
+        DOCKER_CONFIG="docker",
+        ACTIONS_ID_TOKEN_REQUEST_URL=f"{github.url}/identity?api-version=1",
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN=TOKEN,
+    )
+    page = read_page(ROOT / "docs" / "ci-pipeline.md")
+    commands = [command for part in page if isinstance(part, ShellBlock) for command in part.commands]
+    logins = [one for one in commands if one.typed.startswith("mlbuild --github login --oidc --audience ")]
+    assert len(logins) == 2
+    for login, code in zip(logins, (0, 3), strict=True):
+        done = user.mlbuild(*login.typed.split()[1:], cwd=workplace.root)
+        printed = (done.stderr + done.stdout).replace(host, "gate.example.com")
+        assert done.returncode == code, printed
+        assert difference(login.shown or "", printed, Values()) is None, printed
 
 
 def test_a_project_that_does_not_comply_is_blocked_with_annotations_on_its_lines(job, host, tmp_path):
@@ -169,6 +208,8 @@ def test_a_project_that_does_not_comply_is_blocked_with_annotations_on_its_lines
         if "physicalLocation" in location
     ]
     assert "teams/vision/requirements.txt" in places
+    _, blocked = transcripts()
+    assert difference(blocked, as_on_github(run, host), Values()) is None, run.output
 
 
 def test_what_only_the_gate_refuses_is_annotated_by_the_gates_decision(job, host, tmp_path):
@@ -217,6 +258,35 @@ def scripts_of(name: str) -> list[str]:
     return [step["script"] for step in document["spec"]["steps"]]
 
 
+def run_scripts(
+    scripts: list[str], project: Path, environment: dict[str, str], places: dict[str, str]
+) -> tuple[int, str]:
+    """Run `scripts`, each as a program of its own, up to the first that fails: its exit code, and what was said.
+
+    `places` are what there is here for the paths that the scripts name.
+    """
+    said = ""
+    program = project.parent / "script"
+    for script in scripts:
+        for written, here in places.items():
+            script = script.replace(written, here)
+        program.write_text(script if script.startswith("#!") else f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        done = subprocess.run(
+            [program],
+            cwd=project,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        said += done.stdout
+        if done.returncode:
+            return done.returncode, said
+    return 0, said
+
+
 @pytest.mark.parametrize("name", ["gitlab-ci.yml", "Jenkinsfile", "tekton-task.yaml"])
 @pytest.mark.parametrize("example", ["iris-serving", "legacy-notebook"])
 def test_the_ready_files_of_other_cis_run(name, example, workplace, github, host, tmp_path):
@@ -239,34 +309,26 @@ def test_the_ready_files_of_other_cis_run(name, example, workplace, github, host
         "REFERENCE": f"{host}/serving/iris:7",
         **dict.fromkeys(("TAG", "BUILD_NUMBER", "CI_COMMIT_SHORT_SHA"), "7"),
     }
-    said, code = "", 0
-    for script in scripts_of(name):
-        for written, here in (
-            ("/etc/mlbuild/signing-key.pem", environment["SIGNING_KEY"]),
-            ("/var/run/secrets/gate/token", str(tmp_path / "token")),
-            ("$(results.verified.path)", str(tmp_path / "verified")),
-        ):
-            script = script.replace(written, here)
-        done = subprocess.run(
-            ["bash", "-e", "-c", script],
-            cwd=project,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        said, code = said + done.stdout, done.returncode
-        if code:
-            break
-    if example == "iris-serving":
-        assert code == 0, said
-        assert f"ADMITTED {host}/serving/iris@sha256:" in said
-        assert "VERIFIED" in said or json.loads((tmp_path / "verified").read_text())["verified"]
-    else:
+    places = {
+        "/etc/mlbuild/signing-key.pem": environment["SIGNING_KEY"],
+        "/var/run/secrets/gate/token": str(tmp_path / "token"),
+        "$(results.verified.path)": str(tmp_path / "verified"),
+    }
+    scripts = scripts_of(name)
+    code, said = run_scripts(scripts, project, environment, places)
+    if example == "legacy-notebook":
         assert code == 1, said
         assert "REFUSED serving/legacy-notebook" in said
         assert "logged in" not in said
+        return
+    assert code == 0, said
+    assert f"ADMITTED {host}/serving/iris@sha256:" in said
+    assert "VERIFIED" in said or json.loads((tmp_path / "verified").read_text())["verified"]
+    (verify,) = [script for script in scripts if "mlbuild verify" in script]
+    stranger = shutil.copy(next((workplace.root / "trusted-keys").iterdir()), tmp_path / "stranger.pem")
+    code, said = run_scripts([verify], project, {**environment, "MLBUILD_GATE_KEY": str(stranger)}, places)
+    assert code == 1, f"what another key signed is verified:\n{said}"
+    assert "signed by a key that is not trusted" in said
 
 
 def _line(path: Path, text: str) -> int:

@@ -32,6 +32,13 @@ def test_all_commands_are_listed() -> None:
     ] == sorted(PLACES)
 
 
+def test_what_is_run_in_an_image_keeps_its_own_options() -> None:
+    words = ["-e", "PORT=9000", ".", "python", "-c", "print(1)", "-e"]
+    given = load(PLACES["run"]).make_context("run", words).params
+    assert (given["image"], given["command"]) == (".", ("python", "-c", "print(1)", "-e"))
+    assert given["env"] == ("PORT=9000",)
+
+
 def test_a_command_that_is_not_there_is_a_mistake() -> None:
     assert CliRunner().invoke(main, ["nothing"]).exit_code == 2
 

@@ -88,6 +88,26 @@ def test_remarks_fail_only_where_asked(mlbuild: Any, tmp_path: Path) -> None:
     assert told["remarks"][0]["line"] == 1
 
 
+def test_a_remark_on_a_file_that_programs_write_names_the_file(mlbuild: Any, tmp_path: Path) -> None:
+    (tmp_path / "p" / "vex").mkdir(parents=True)
+    file = tmp_path / "p" / "vex" / "vendor.json"
+    statement = {"vulnerability": "CVE-2026-1", "status": "affected", "products": [{"@id": "pkg:pypi/pillow"}]}
+    file.write_text(
+        json.dumps(
+            {
+                "@context": "https://openvex.dev/ns/v0.2.0",
+                "author": "Vendor",
+                "timestamp": "2026-11-01T00:00:00Z",
+                "statements": [statement],
+            }
+        )
+    )
+    result = mlbuild("policy", "lint", tmp_path / "p")
+    assert f"{file}: warning: no policy trusts 'Vendor': 1 statement without effect" in result.output
+    told = json.loads(mlbuild("policy", "lint", tmp_path / "p", "--json").stdout)
+    assert told["remarks"][-1]["line"] is None
+
+
 def test_rules_and_checks_are_explained(mlbuild: Any) -> None:
     rule = mlbuild("policy", "explain", "serving-no-known-high").output
     assert "stage serving or repositories serving/** (policy serving)" in rule
@@ -102,10 +122,10 @@ def test_rules_and_checks_are_explained(mlbuild: Any) -> None:
     assert "did you mean 'no-known-critical'?" in wrong.output
 
 
-def test_every_rule_and_every_check_can_be_explained(mlbuild: Any) -> None:
-    for name in [*checks(), *(rule.id for _, rule in load_policies(POLICIES).rules())]:
-        mlbuild("policy", "explain", name)
-        json.loads(mlbuild("policy", "explain", name, "--json").stdout)
+@pytest.mark.parametrize("name", [*checks(), *(rule.id for _, rule in load_policies(POLICIES).rules())])
+def test_every_rule_and_every_check_can_be_explained(mlbuild: Any, name: str) -> None:
+    mlbuild("policy", "explain", name)
+    json.loads(mlbuild("policy", "explain", name, "--json").stdout)
 
 
 def test_a_diff_is_told_in_words(mlbuild: Any, changed: Path) -> None:
@@ -207,6 +227,9 @@ def test_advisories_are_linted_and_built(mlbuild: Any, tmp_path: Path) -> None:
     index = json.loads((tmp_path / "oci" / "index.json").read_text())
     assert index["manifests"][0]["annotations"] == {"org.opencontainers.image.ref.name": "2"}
     (tmp_path / "osv").mkdir()
+    shutil.copy(next((POLICIES / "advisories").glob("GHSA-*.json")), tmp_path / "osv")
+    assert mlbuild("advisories", "lint", tmp_path / "osv").output == "1 advisory about 1 package\n"
+    next((tmp_path / "osv").iterdir()).unlink()
     assert "holds no advisories" in mlbuild("advisories", "lint", tmp_path / "osv", code=2).output
     (tmp_path / "osv" / "CVE-1.json").write_text('{"id": "CVE-1",\n"modifed": 1}')
     assert "CVE-1.json:2" in mlbuild("advisories", "lint", tmp_path / "osv", code=2).output

@@ -92,9 +92,9 @@ class World:
             (root / name).mkdir(parents=True)
         (root / "policies" / "advisories" / "GHSA-0000-0000-0000.json").write_text(ADVISORY)
         self.set_policy("plain")
-        set_user(root / "users.yaml", "ci", Role.PUSHER, PASSWORD)
-        set_user(root / "users.yaml", "pod", Role.PULLER, PASSWORD)
-        set_user(root / "users.yaml", "keeper", Role.ADMIN, PASSWORD)
+        set_user(root / "users.yaml", "ci", Role.PUSHER, PASSWORD, rounds=4)
+        set_user(root / "users.yaml", "pod", Role.PULLER, PASSWORD, rounds=4)
+        set_user(root / "users.yaml", "keeper", Role.ADMIN, PASSWORD, rounds=4)
         generate_key(root / "key.pem", root / "keys" / "ci.pem")
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None

@@ -20,11 +20,13 @@ from ruamel.yaml.error import YAMLError
 
 from compliance.document import parse_document
 from compliance.errors import InvalidInput
-from compliance.policy.loader import load_policies, parse_policy, parse_waiver
+from compliance.policy.loader import load_policies
 from compliance.policy.model import Policy, Rule, Waiver
+from compliance.policy.policy_document import parse_policy
 from compliance.policy.threats import parse_epss, parse_kev
 from compliance.policy.vex import VexStatus
 from compliance.policy.vex_files import parse_vex
+from compliance.policy.waiver_document import parse_waiver
 from compliance.scan.advisories import read_advisories
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -118,6 +118,7 @@ def test_one_image_says_what_is_wrong_and_whose_that_is(api, pushed):
     assert len(image["layers"]) == 1
     (denied,) = [each for each in image["findings"]["yours"] if each["status"] == "denied"]
     assert denied["rule"] == "not-root"
+    assert denied["layer"] is None
     assert "nonroot" in denied["remedy"]
     assert get(api, f"/api/images/team/one@{refused.digest}/findings") == image["findings"]
     history = get(api, f"/api/images/team/one@{refused.digest}/decisions")["decisions"]
@@ -145,7 +146,7 @@ def test_who_uses_a_package_is_told_by_name_and_by_purl(api, pushed):
 
 def test_what_is_deleted_uses_nothing(api, make_image):
     image = make_image(wheel("goner", "1.0"))
-    set_user(api.gate.root / "users.yaml", "root", Role.ADMIN, USER[1])
+    set_user(api.gate.root / "users.yaml", "root", Role.ADMIN, USER[1], rounds=4)
     with api.gate.client("root") as client:
         image.push(client, "team/gone", "v1")
         assert [use["digest"] for use in get(api, "/api/packages", name="goner")["uses"]] == [image.digest]
@@ -162,7 +163,10 @@ def test_waivers_in_force_say_what_they_excuse_and_for_how_long(api, pushed):
     assert waiver["package"] == "requests"
     assert ("team/one", one.digest) in {(each["repository"], each["digest"]) for each in waiver["excuses"]}
     findings = get(api, f"/api/images/team/one@{one.digest}/findings")["yours"]
-    assert {each["status"] for each in findings if "requests" in each["culprit"]} == {"waived"}
+    about = [each for each in findings if "requests" in each["culprit"]]
+    assert {each["status"] for each in about} == {"waived"}
+    layers = get(api, f"/api/images/team/one@{one.digest}")["layers"]
+    assert {each["layer"] for each in about} <= {each["diff_id"] for each in layers}
 
 
 def test_policies_in_force_are_told_with_their_rules(api):
@@ -204,7 +208,7 @@ def test_only_users_read(api):
 
 def test_what_one_may_not_see_is_not_there(api, pushed):
     one, _, refused = pushed
-    set_user(api.gate.root / "users.yaml", "narrow", Role.PULLER, USER[1], ("team/other",))
+    set_user(api.gate.root / "users.yaml", "narrow", Role.PULLER, USER[1], ("team/other",), rounds=4)
     with httpx.Client(base_url=api.base_url, auth=("narrow", USER[1]), timeout=30) as narrow:
         for path, name in (("/api/images", "images"), ("/api/decisions", "decisions")):
             assert {each["repository"] for each in get(narrow, path)[name]} == {"team/other"}

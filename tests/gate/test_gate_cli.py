@@ -22,7 +22,8 @@ def test_a_user_is_added_with_a_password_from_standard_input(run, tmp_path):
     done = run("user", "add", "ci", "--role", "push", "--password-stdin", given="secret\n")
     assert done.exit_code == 0, done.output
     assert done.output == f"added ci (pusher) in {tmp_path / 'users.yaml'}\n"
-    assert read_users(tmp_path / "users.yaml").users["ci"].role is Role.PUSHER
+    user = read_users(tmp_path / "users.yaml").users["ci"]
+    assert (user.role, user.bcrypt[:7]) == (Role.PUSHER, "$2b$12$")
 
 
 def test_a_password_that_is_typed_is_typed_twice_and_not_shown(run):

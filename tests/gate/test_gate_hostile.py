@@ -44,7 +44,7 @@ SECONDS: Final = 30.0
 def gate(tmp_path_factory, module_gate) -> RunningGate:
     root = tmp_path_factory.mktemp("hostile")
     running = module_gate(root, {"any.yaml": NOT_ROOT}, {"MLGATE_IMAGE_BYTES": str(IMAGE_BYTES)})
-    set_user(root / "users.yaml", "other", Role.PUSHER, PASSWORD)
+    set_user(root / "users.yaml", "other", Role.PUSHER, PASSWORD, rounds=4)
     return running
 
 

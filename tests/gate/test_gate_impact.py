@@ -35,8 +35,8 @@ def gate(start_gate, make_image) -> RunningGate:
     """A gate with three images in two repositories, and somebody who reviews one of them."""
     running = start_gate()
     users = running.root / "users.yaml"
-    set_user(users, "sec", Role.SECURITY, PASSWORD)
-    set_user(users, "some", Role.SECURITY, PASSWORD, ("team/**",))
+    set_user(users, "sec", Role.SECURITY, PASSWORD, rounds=4)
+    set_user(users, "some", Role.SECURITY, PASSWORD, ("team/**",), rounds=4)
     with running.client() as client:
         for repository, target in (("serving/a", "v1"), ("serving/a", "v2"), ("team/b", "v1")):
             make_image().push(client, repository, target)
@@ -55,12 +55,13 @@ def lines(gate: RunningGate, user: str, path: str = "/api/evidence") -> list[dic
     return found
 
 
-def impact(gate: RunningGate, tmp_path: Path, user: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def policy(gate: RunningGate, tmp_path: Path, user: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`mlbuild policy`, logged in as `user`."""
     (tmp_path / "docker").mkdir(exist_ok=True)
     token = b64encode(f"{user}:{PASSWORD}".encode()).decode()
     (tmp_path / "docker" / "config.json").write_text(json.dumps({"auths": {gate.host: {"auth": token}}}))
     return subprocess.run(
-        [sys.executable, "-m", "builder", "policy", "impact", *arguments],
+        [sys.executable, "-m", "builder", "policy", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -68,12 +69,18 @@ def impact(gate: RunningGate, tmp_path: Path, user: str, *arguments: str) -> sub
     )
 
 
+def impact(gate: RunningGate, tmp_path: Path, user: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return policy(gate, tmp_path, user, "impact", *arguments)
+
+
 def test_reviewers_get_the_evidence_of_their_repositories_a_page_at_a_time(gate):
     everything = lines(gate, "sec")
     assert [line["evidence"]["subject"]["repository"] for line in everything] == ["serving/a"] * 2 + ["team/b"]
     assert lines(gate, "sec", "/api/evidence?limit=1") == everything
     assert lines(gate, "some") == everything[2:]
-    assert lines(gate, "pod") == lines(gate, "ci") == []
+    for user in ("pod", "ci"):
+        answer = httpx.get(f"http://{gate.host}/api/evidence", auth=(user, PASSWORD))
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (403, "DENIED")
     assert httpx.get(f"http://{gate.host}/api/evidence").status_code == 401
     for query in ("limit=0", "limit=1001", "repository=a&digest=b"):
         answer = httpx.get(f"http://{gate.host}/api/evidence?{query}", auth=("sec", PASSWORD))
@@ -97,6 +104,26 @@ def test_policies_are_tried_on_what_a_gate_has_admitted(gate, tmp_path):
 
     done = impact(gate, tmp_path, "pod", str(policies), "--gate", gate.host)
     assert done.returncode == 2
-    assert "your role there is not security or admin" in done.stderr
+    assert "shows you no evidence: pod may review nothing here" in done.stderr
+    assert "the role security" in done.stderr
     assert impact(gate, tmp_path, "sec", str(policies)).returncode == 2
     assert impact(gate, tmp_path, "sec", str(policies), "--gate", "127.0.0.1:1").returncode == 3
+
+
+def test_where_a_gate_has_no_image_nothing_would_change_but_who_may_not_ask_is_told_so(start_gate, tmp_path):
+    running = start_gate()
+    set_user(running.root / "users.yaml", "sec", Role.SECURITY, PASSWORD)
+    new = tmp_path / "policies"
+    new.mkdir()
+    (new / "any.yaml").write_text(NOT_ROOT)
+    commands = {
+        "no verdict would change\n": ("impact", str(new)),
+        "There is no image to judge again: no verdict would change.\n": ("review", str(new), str(new)),
+    }
+    for said, command in commands.items():
+        done = policy(running, tmp_path, "sec", *command, "--gate", running.host)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+        done = policy(running, tmp_path, "pod", *command, "--gate", running.host)
+        assert done.returncode == 2, done.stdout
+        assert "pod may review nothing here" in done.stderr

@@ -59,7 +59,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterat
     ]
     try:
         for gate in gates:
-            set_user(gate.root / "users.yaml", "ops", Role.ADMIN, PASSWORD)
+            set_user(gate.root / "users.yaml", "ops", Role.ADMIN, PASSWORD, rounds=4)
         with ThreadPoolExecutor(len(gates)) as threads:
             list(threads.map(RunningGate.start, gates))
         with closing(Store(url)) as store, closing(Database(url)) as database:

@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence
+from compliance.instants import in_utc
 from compliance.inventory import Origin
-from compliance.policy.canonical import in_utc
 from compliance.policy.check import Check, Parameters, Result, Selector
 from compliance.policy.decision import Violation
 

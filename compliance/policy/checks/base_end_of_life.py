@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from pydantic import ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence
+from compliance.instants import in_utc
 from compliance.inventory import Origin
-from compliance.policy.canonical import in_utc
 from compliance.policy.check import Check, Days, Parameters, Result, Selector
 from compliance.policy.decision import Violation
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence, LockedPackage
-from compliance.policy.canonical import in_utc
+from compliance.instants import days_before, in_utc
 from compliance.policy.check import Check, PackageText, Parameters, Result, Selector
 from compliance.policy.locked import installed_packages, locked_purl, locked_violation
 from compliance.policy.pattern import package_pattern
@@ -36,8 +36,8 @@ def run(parameters: CooldownParameters, evidence: Evidence, at: datetime) -> Res
     """
     if isinstance(evidence.lock, Absent):
         return evidence.lock
-    moment, least = in_utc(at), timedelta(days=parameters.days)
-    young = [one for one in evidence.lock.packages if not _is_old_enough(one.upload_time, moment, least)]
+    latest = days_before(in_utc(at), parameters.days)
+    young = [one for one in evidence.lock.packages if not _is_by(one.upload_time, latest)]
     if not young:
         return ()
     installed = installed_packages(evidence)
@@ -47,10 +47,10 @@ def run(parameters: CooldownParameters, evidence: Evidence, at: datetime) -> Res
     )
 
 
-def _is_old_enough(uploaded: datetime | None, at: datetime, least: timedelta) -> bool:
-    if uploaded is None:
+def _is_by(uploaded: datetime | None, latest: datetime | None) -> bool:
+    if uploaded is None or latest is None:
         return False
-    return at - (uploaded if uploaded.tzinfo is not None else in_utc(uploaded)) >= least
+    return (uploaded if uploaded.tzinfo is not None else in_utc(uploaded)) <= latest
 
 
 def _complaints(

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from compliance.evidence import Absent, Evidence
-from compliance.policy.canonical import in_utc
+from compliance.instants import in_utc
 from compliance.policy.check import Check, Days, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 

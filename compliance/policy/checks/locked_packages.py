@@ -52,13 +52,14 @@ def run(
             ),
         )
     origins = parameters.origins
-    pinned = {(one.name, one.version): one.sha256 for one in evidence.lock.packages if one.sha256}
+    pinned = {one.name: one for one in evidence.lock.packages if one.sha256}
     differing = [
         package
         for package in evidence.inventory.packages
         if package.ecosystem is Ecosystem.PYPI and package.origin in origins
-        if (sha256 := pinned.get((package.name, package.version))) is None
-        or (package.sha256 is not None and package.sha256 != sha256)
+        if (one := pinned.get(package.name)) is None
+        or one.version != package.version
+        or (package.sha256 is not None and package.sha256 != one.sha256)
     ]
     return tuple(_violations(differing, evidence.lock)) if differing else ()
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
 from compliance.evidence import Absent, Evidence, Severity, Vulnerability
+from compliance.instants import days_before, in_utc
 from compliance.inventory import Base, Inventory, Origin, Package
-from compliance.policy.canonical import in_utc
 from compliance.policy.check import Check, Days, Flag, Parameters, Result, Selector, Some
 from compliance.policy.decision import Violation
 from compliance.policy.versions import smallest_above
@@ -94,11 +95,12 @@ def run(parameters: VulnerabilitiesParameters, evidence: Evidence, at: datetime)
     if parameters.known_exploited and any(found.known_exploited is None for found in severe):
         return Absent("no catalogue of exploited vulnerabilities was given (policies/data/kev.json)")
     packages, moment = _by_purl(evidence.inventory), in_utc(at)
+    graces = {one: _Grace.of(parameters, one, moment) for one in {found.severity for found in severe}}
     known = ((found, packages.get(found.purl)) for found in severe)
     violations = [
         _violation(found, package, evidence)
         for found, package in known
-        if _counts(found, package, parameters, moment)
+        if _counts(found, package, parameters) and not graces[found.severity].spares(found)
     ]
     return tuple(sorted(violations, key=_rank))
 
@@ -107,32 +109,42 @@ def _by_purl(inventory: Inventory) -> Mapping[str, Package]:
     return {package.purl: package for package in reversed(inventory.packages)}
 
 
-def _counts(
-    found: Vulnerability, package: Package | None, parameters: VulnerabilitiesParameters, at: datetime
-) -> bool:
+def _counts(found: Vulnerability, package: Package | None, parameters: VulnerabilitiesParameters) -> bool:
+    """Whether it is one of those that are meant, grace aside."""
     if parameters.only_fixable and not found.fixed:
         return False
     if package is not None and package.origin not in parameters.origins:
         return False
     if parameters.known_exploited and not found.known_exploited:
         return False
-    if _is_less(found.cvss, parameters.min_cvss) or _is_less(found.epss, parameters.min_epss):
-        return False
-    return not _is_within_grace(found, parameters, at)
+    return not (_is_less(found.cvss, parameters.min_cvss) or _is_less(found.epss, parameters.min_epss))
 
 
 def _is_less(score: float | None, least: float | None) -> bool:
     return score is not None and least is not None and score < least
 
 
-def _is_within_grace(found: Vulnerability, parameters: VulnerabilitiesParameters, at: datetime) -> bool:
-    days = parameters.grace(found.severity)
-    if days == 0:
-        return False
-    begun = found.published
-    if parameters.grace_from is GraceFrom.FIRST_SEEN:
-        begun = found.first_seen or found.published
-    return begun is not None and at - in_utc(begun) < timedelta(days=days)
+@dataclass(frozen=True, slots=True)
+class _Grace:
+    """The days before a vulnerability of one severity counts: what began after `since` is spared.
+
+    `since` is None where the calendar begins later than the days do.
+    """
+
+    days: int
+    by_first_seen: bool
+    since: datetime | None
+
+    @classmethod
+    def of(cls, parameters: VulnerabilitiesParameters, severity: Severity, at: datetime) -> _Grace:
+        days = parameters.grace(severity)
+        return cls(days, parameters.grace_from is GraceFrom.FIRST_SEEN, days_before(at, days))
+
+    def spares(self, found: Vulnerability) -> bool:
+        if self.days == 0:
+            return False
+        begun = (found.first_seen if self.by_first_seen else None) or found.published
+        return begun is not None and (self.since is None or in_utc(begun) > self.since)
 
 
 def _violation(found: Vulnerability, package: Package | None, evidence: Evidence) -> Violation:

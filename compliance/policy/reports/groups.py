@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Final
 
 from compliance.evidence import Database, Subject
-from compliance.policy.canonical import in_utc
+from compliance.instants import in_utc
 from compliance.policy.decision import Decision, Effect, Mode, RuleOutcome, Status, Verdict, Violation
 from compliance.policy.versions import largest
-from compliance.policy.wording import count, ecosystem_of, label, origin_words
+from compliance.policy.wording import count, ecosystem_of, label, origin_words, place_words
 
 HEADLINES: Final = {
     Verdict.ADMITTED: "ADMITTED",
@@ -54,6 +54,11 @@ class Group:
     origin: str
     violations: tuple[Violation, ...]
     remedies: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """The origin, and the layer that holds it where there is an image."""
+        return place_words(self.origin, self.violations[0].layer)
 
     @property
     def texts(self) -> tuple[str, ...]:

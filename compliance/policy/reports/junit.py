@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from itertools import groupby
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from compliance.policy.canonical import in_utc
+from compliance.instants import in_utc
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status
 from compliance.policy.reports.excused import excuse_of
 from compliance.policy.reports.groups import headline_of, name
-from compliance.policy.wording import count, origin_words, printable
+from compliance.policy.wording import count, origin_words, place_words, printable
 
 
 def to_junit(decision: Decision) -> bytes:
@@ -81,7 +81,7 @@ def _case(suite: Element, decision: Decision, outcome: RuleOutcome) -> None:
 def _told(decision: Decision, outcome: RuleOutcome) -> str:
     lines = []
     for one in outcome.violations:
-        origin = origin_words(one.origin, one.chain)
+        origin = place_words(origin_words(one.origin, one.chain), one.layer)
         excused = f" (waived by {excuse_of(decision, one)})" if one.waiver else ""
         lines.append(printable(one.message + (f" [{origin}]" if origin else "") + excused))
         lines.append(f"  -> {printable(one.remedy or outcome.fix)}")

@@ -70,7 +70,7 @@ def _rule(told: Told) -> Iterator[str]:
     for group in found:
         findings = "<br>".join(plain(text) for text in group.texts)
         remedies = "<br>".join(plain(text) for text in group.remedies or (outcome.fix,))
-        yield f"| {plain(group.title)} | {plain(group.origin)} | {findings} | {remedies} |"
+        yield f"| {plain(group.title)} | {plain(group.place)} | {findings} | {remedies} |"
 
 
 def plain(text: str) -> str:

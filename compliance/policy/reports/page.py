@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Final
 
-from compliance.policy.canonical import in_utc
+from compliance.instants import in_utc
 from compliance.policy.decision import Decision, RuleOutcome, Status
 from compliance.policy.reports.excused import excused
 from compliance.policy.reports.groups import (
@@ -109,9 +109,7 @@ def _rule(one: Told, *, expanded: bool) -> Iterator[str]:
 
 
 def _group(group: Group, outcome: RuleOutcome) -> Iterator[str]:
-    layer = group.violations[0].layer
-    place = ", in layer ".join(filter(None, (group.origin, layer and layer.hex[:12])))
-    origin = f' <span class="soft">{_text(place)}</span>' if place else ""
+    origin = f' <span class="soft">{_text(group.place)}</span>' if group.place else ""
     yield f'<div class="group"><h4>{_text(group.title)}{origin}</h4><ul>'
     yield from (f"<li>{_text(text)}</li>" for text in group.texts)
     yield "</ul>"

@@ -69,6 +69,8 @@ def _tests(review: PolicyReview) -> str:
 def _impact(impact: Impact | None) -> str:
     if impact is None:
         return "No images were judged again: no evidence was given."
+    if impact.judged == 0:
+        return "There is no image to judge again: no verdict would change."
     changed = f"{len(impact.changes)} of {count(impact.judged, 'image')} would change verdict"
     return f"{changed}, **{len(impact.lost)} would no longer be let in**."
 

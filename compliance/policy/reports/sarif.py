@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from compliance.evidence import Severity
-from compliance.policy.canonical import in_utc
+from compliance.instants import in_utc
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict, Violation
 from compliance.policy.reports.excused import excuse_of
 from compliance.policy.reports.groups import headline_of, name

@@ -88,7 +88,8 @@ def _rule(told: Told, *, verbose: bool) -> Iterator[Line]:
 
 def _group(group: Group, outcome: RuleOutcome, *, verbose: bool) -> Iterator[Line]:
     title = Text(group.title, style="bold")
-    yield 2, title.append(f"  [{group.origin}]" if group.origin else "", style="not bold cyan")
+    origin = group.place if verbose else group.origin
+    yield 2, title.append(f"  [{origin}]" if origin else "", style="not bold cyan")
     shown = group.texts if verbose else group.texts[:SHOWN_IN_A_GROUP]
     for text in shown:
         yield 4, Text(text)

@@ -228,3 +228,45 @@ def upgrade() -> None:
         sa.Column("first", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("package", "name"),
     )
+    op.create_table(
+        "notify_deliveries",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("sink", sa.String(length=63), nullable=False),
+        sa.Column("topic", sa.String(length=32), nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("media_type", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("due", sa.DateTime(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("claimed", sa.DateTime(), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("failed", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("notify_deliveries_by_sink", "notify_deliveries", ["sink", "failed", "due"], unique=False)
+    op.create_table(
+        "notify_notices",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("sink", sa.String(length=63), nullable=False),
+        sa.Column("topic", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=True),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("notify_notices_by_group", "notify_notices", ["sink", "topic", "owner", "at"], unique=False)
+    op.create_table(
+        "notify_readers",
+        sa.Column("sink", sa.String(length=63), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("since", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("sink"),
+    )
+    op.create_table(
+        "notify_told",
+        sa.Column("sink", sa.String(length=63), nullable=False),
+        sa.Column("key", sa.String(length=512), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("sink", "key"),
+    )

@@ -81,7 +81,7 @@ def serve_archive() -> Iterator[SignedArchive]:
         gnupg.mkdir(0o700)
         handler = functools.partial(_Handler, directory=root)
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            thread = threading.Thread(target=server.serve_forever)
+            thread = threading.Thread(target=server.serve_forever, args=(0.02,))
             thread.start()
             archive = SignedArchive(
                 root, f"http://127.0.0.1:{server.server_port}", Path(directory) / "keyring.gpg", gnupg

@@ -35,7 +35,7 @@ def web(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     root = tmp_path / "web"
     root.mkdir()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=root)) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}", root
         server.shutdown()

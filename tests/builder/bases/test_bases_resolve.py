@@ -37,7 +37,7 @@ def archive(tmp_path: Path) -> Iterator[str]:
     (suite / "Release").write_text("Suite: stable\nCodename: stable\nArchitectures: amd64\nComponents: main\n")
     handler = functools.partial(Handler, directory=tmp_path / "archive")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -88,6 +88,7 @@ def test_an_archive_that_nobody_signed_is_not_believed(archive: str, make_recipe
 
 
 @needs_apt
+@pytest.mark.acceptance  # apt asks four times, with longer and longer breaks
 def test_an_archive_that_does_not_answer_is_unavailable(make_recipe: Any) -> None:
     nowhere = "http://127.0.0.1:9"
     recipe = make_recipe(

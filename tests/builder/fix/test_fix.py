@@ -11,6 +11,8 @@ from builder.fix.draft import Edit, apply
 from compliance.errors import InvalidInput
 from tests.builder.fix.conftest import VULNERABILITIES
 
+pytestmark = pytest.mark.acceptance  # each locks and judges several times, by uv and Trivy, from an index
+
 BASES = """
   - id: a-newer-python
     check: base-approved

@@ -74,6 +74,7 @@ def pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, password: b
         (pem(ed25519.Ed25519PrivateKey.generate()), "not an ECDSA key on P-256"),
         (b"x" * 100_000, "larger than"),
     ],
+    ids=["nothing", "not base64", "encrypted", "on another curve", "of another kind", "too large"],
 )
 def test_what_is_no_signing_key_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
     (tmp_path / "key.pem").write_bytes(content)
@@ -106,6 +107,7 @@ def test_a_missing_directory_of_trusted_keys_is_refused_and_an_empty_one_trusts_
             "not an ECDSA key on P-256",
         ),
     ],
+    ids=["nothing", "private", "of another kind"],
 )
 def test_what_is_no_public_key_among_the_trusted_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
     (tmp_path / "ci.pem").write_bytes(content)

@@ -153,7 +153,7 @@ def token_service(tmp_path: Path) -> Iterator[TokenService]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     service.url = f"http://127.0.0.1:{server.server_address[1]}/token"
     yield service

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
 from compliance.policy.registry import checks
 from compliance.policy.strictness import Tone, direction_of, flow, parameter_changes
+from compliance.policy.vex import VexBook, VexStatement, VexStatus, VexTrust
 
 SHIPPED = Path(__file__).parents[3] / "policies"
 AT = datetime(2026, 11, 22, tzinfo=UTC)
@@ -213,6 +215,23 @@ def test_an_announcement_that_has_passed_can_go(tmp_path: Path) -> None:
 )
 def test_waivers_that_need_a_look(waiver: str, says: str, tmp_path: Path) -> None:
     assert says in remarks(policies(tmp_path / "p", waiver=waiver))
+
+
+def test_statements_of_those_whom_no_policy_trusts_are_remarked_on(tmp_path: Path) -> None:
+    found = policies(tmp_path / "p")
+    made = [
+        VexStatement(file, author, AT, ("CVE-2026-1",), VexStatus.NOT_AFFECTED, ())
+        for file, author in (("vex/a.json", "Vendro"), ("vex/a.json", "Vendro"), ("vex/b.json", "Vendor"))
+    ]
+    untrusted = replace(found, vex=VexBook.of(made))
+    todo = "name the author under `vex: authors:` in a policy, or delete the file"
+    assert remarks(untrusted) == [
+        f"vex/a.json : no policy trusts 'Vendro': 2 statements without effect; {todo}",
+        f"vex/b.json : no policy trusts 'Vendor': 1 statement without effect; {todo}",
+    ]
+    trusting = replace(found.policies[0], vex=VexTrust(("Vendor",)))
+    (said,) = remarks(replace(untrusted, policies=(trusting, *found.policies[1:])))
+    assert "2 statements without effect ('Vendor' is trusted); name the author" in said
 
 
 def test_the_shipped_set_is_as_good_as_it_can_be(tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from compliance.errors import InvalidInput
 from compliance.evidence import Subject
 from compliance.policy.decision import Effect
 from compliance.policy.files import PolicyFile
-from compliance.policy.loader import load_policies, parse_policy, parse_waiver
+from compliance.policy.loader import load_policies
 from compliance.policy.model import Policy, PolicySet, Waiver
+from compliance.policy.policy_document import parse_policy
+from compliance.policy.waiver_document import parse_waiver
 
 DATA = Path(__file__).parent / "data"
 REFUSED = sorted(path for path in (DATA / "refused").iterdir() if path.is_dir())

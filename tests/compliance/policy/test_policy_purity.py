@@ -1,4 +1,4 @@
-"""The engine's modules touch neither files nor network, its loader and generators aside."""
+"""The engine's modules touch neither files nor network, what reads policies and generates pages aside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[3] / "compliance" / "policy"
-ALLOWED = {"loader.py", "testing.py", "schema.py"}
+ALLOWED = {"loader.py", "policy_document.py", "waiver_document.py", "testing.py", "schema.py"}
 FORBIDDEN = (
     *("compliance.document", "compliance.oci.layout", "compliance.scan", "compliance.models", "compliance.attest"),
     *("os", "io", "pathlib", "subprocess", "socket", "shutil", "tempfile", "urllib.request", "httpx", "aiohttp"),

@@ -17,6 +17,8 @@ from rich.console import Console
 
 from compliance.errors import InvalidInput
 from compliance.evidence import Evidence, Subject
+from compliance.inventory import Inventory
+from compliance.oci.digest import Digest
 from compliance.policy.decision import Decision
 from compliance.policy.evaluate import evaluate
 from compliance.policy.loader import load_policies
@@ -99,6 +101,22 @@ def test_colour_adds_nothing_but_colour() -> None:
 def test_passed_rules_are_only_counted_unless_asked_for() -> None:
     assert "passed: approved-base" not in shown(decide())
     assert "passed: approved-base (policy baseline)" in shown(decide(), verbose=True)
+
+
+def test_every_report_says_in_which_layer_a_finding_is() -> None:
+    found = given_evidence(vulnerabilities=WORST["vulnerabilities"][:1], packages=WORST["packages"])
+    assert isinstance(found.inventory, Inventory)
+    layer = Digest.of(b"layer")
+    placed = tuple(replace(one, layer=layer) for one in found.inventory.packages)
+    decision = evaluate(SHIPPED, replace(found, inventory=replace(found.inventory, packages=placed)), AT)
+    words = f"your project, via matplotlib > pillow, in layer {layer.hex[:12]}"
+    assert f"pillow 9.4.0  [{words}]" in shown(decision, width=200, verbose=True)
+    assert f"| pillow 9.4.0 | {words.replace('>', chr(92) + '>')} |" in to_markdown(decision)
+    assert f"[{escape(words)}]" in to_junit(decision).decode()
+    assert escape(words) in to_html(decision).decode()
+    assert str(layer) in to_sarif(decision).decode()
+    assert str(layer) in to_json(decision).decode()
+    assert "in layer" not in shown(decision, width=200)
 
 
 def excused() -> Decision:

@@ -52,7 +52,7 @@ def api_server(webhook: Webhook, path: str) -> Iterator[str]:
             """Tests have a log of their own."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    serving = threading.Thread(target=server.serve_forever)
+    serving = threading.Thread(target=server.serve_forever, args=(0.02,))
     serving.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

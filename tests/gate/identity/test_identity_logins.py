@@ -35,7 +35,7 @@ def place(tmp_path_factory, module_gate):
         ("boss", Role.ADMIN, ("**",)),
         ("elsewhere", Role.PUSHER, ("elsewhere/**",)),
     ):
-        set_user(root / "users.yaml", name, role, PASSWORD, where)
+        set_user(root / "users.yaml", name, role, PASSWORD, where, rounds=4)
     return running
 
 

@@ -13,9 +13,9 @@ DATA = Path(__file__).parent / "data" / "users"
 
 def test_users_are_written_with_role_and_hash_and_read_back(tmp_path):
     path = tmp_path / "etc" / "users.yaml"
-    assert set_user(path, "ci", Role.PUSHER, "secret")
-    assert not set_user(path, "ci", Role.ADMIN, "secret")
-    assert set_user(path, "pod", Role.PULLER, "secret")
+    assert set_user(path, "ci", Role.PUSHER, "secret", rounds=4)
+    assert not set_user(path, "ci", Role.ADMIN, "secret", rounds=4)
+    assert set_user(path, "pod", Role.PULLER, "secret", rounds=4)
     users = read_users(path).users
     assert {name: account.role for name, account in users.items()} == {"ci": Role.ADMIN, "pod": Role.PULLER}
     assert "secret" not in path.read_text()
@@ -35,7 +35,7 @@ def test_a_name_that_basic_authentication_or_yaml_cannot_carry_is_not_taken(tmp_
 
 
 def test_removing_somebody_unknown_is_a_mistake(tmp_path):
-    set_user(tmp_path / "users.yaml", "ci", Role.PUSHER, "secret")
+    set_user(tmp_path / "users.yaml", "ci", Role.PUSHER, "secret", rounds=4)
     with pytest.raises(InvalidInput, match="has no user 'cj'"):
         remove_user(tmp_path / "users.yaml", "cj")
 

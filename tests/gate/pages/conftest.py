@@ -81,8 +81,8 @@ def served(
     for name, text in policies.items():
         (root / "policies" / name).write_text(text)
     users = root / "users.yaml"
-    set_user(users, "root", Role.ADMIN, PASSWORD)
-    set_user(users, "narrow", Role.PULLER, PASSWORD, ("fraud/**",))
+    set_user(users, "root", Role.ADMIN, PASSWORD, rounds=4)
+    set_user(users, "narrow", Role.PULLER, PASSWORD, ("fraud/**",), rounds=4)
     store = Store(root / "data" / "gate.db", lambda: clock[0])
     made = seed(store, images, clock[0])
     store.close()

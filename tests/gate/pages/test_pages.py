@@ -256,14 +256,14 @@ def test_a_wrong_password_is_told_without_a_window_of_the_browser(site):
 
 def test_a_session_ends_with_its_password_its_user_and_its_day(site):
     users = site.root / "users.yaml"
-    set_user(users, "guest", Role.PULLER, PASSWORD)
+    set_user(users, "guest", Role.PULLER, PASSWORD, rounds=4)
     with site.visitor("guest") as client:
         assert client.get("/images").status_code == 200
         site.clock[0] = NOW + timedelta(hours=9)
         assert client.get("/images").status_code == 303
         site.clock[0] = NOW
         assert client.get("/images").status_code == 200
-        set_user(users, "guest", Role.PULLER, "another")
+        set_user(users, "guest", Role.PULLER, "another", rounds=4)
         assert client.get("/images").status_code == 303
 
 

@@ -1,4 +1,4 @@
-"""What the acceptance tests share: a workplace of one's own, the examples built in it, and a gate to push to."""
+"""A workplace of one's own, the examples built in it, and a gate to push to: shared by tests of all rooms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60.0
 
 
@@ -109,7 +109,7 @@ def gate(workplace: Workplace, iris: Path) -> Iterator[Gate]:
     with log.open("wb") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, env=workplace.environment)
     try:
-        host = _listening(process, log)
+        host = listening(process, log)
         login = workplace.mlbuild("login", host, "--username", "ci", "--password-stdin", input="ci-secret\n")
         assert login.returncode == 0, login.stderr
         yield Gate(host, data)
@@ -121,7 +121,7 @@ def gate(workplace: Workplace, iris: Path) -> Iterator[Gate]:
 MLGATE = (sys.executable, "-c", "from gate.cli import main; main()")
 
 
-def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
+def listening(process: subprocess.Popen[bytes], log: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while (found := re.search(r"listening on http://(127\.0\.0\.1:\d+)", log.read_text())) is None:
         assert process.poll() is None, log.read_text()

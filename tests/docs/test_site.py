@@ -1,0 +1,75 @@
+"""The documentation site is built without a warning, and loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT
+
+_LOADED = re.compile(
+    r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=\"?([^\" >]+)|url\(([^)]+)\)|@import \"([^\"]+)"
+)
+
+
+def build(root: Path, target: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", target],
+        cwd=root,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("site")
+    done = build(ROOT, target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stderr
+    return target
+
+
+def test_every_page_is_built_with_those_from_outside_the_folder(site):
+    for path in (ROOT / "docs").rglob("*.md"):
+        name = path.relative_to(ROOT / "docs").with_suffix("")
+        name = name.parent if name.name in {"index", "README"} else name
+        assert (site / name / "index.html").is_file(), name
+    for name in ("changelog", "threat-model", "policies", "contributing"):
+        assert (site / name / "index.html").is_file(), name
+    assert (site / "files" / "examples" / "ci" / "Jenkinsfile").is_file()
+
+
+def test_nothing_is_loaded_from_elsewhere(site):
+    loaded = [
+        f"{path.relative_to(site)}: {found[0]}"
+        for path in [*site.rglob("*.html"), *site.rglob("*.css")]
+        for found in _LOADED.finditer(path.read_text(encoding="utf-8"))
+        if re.match(r"['\"]?(?:https?:)?//", found[1] or found[2] or found[3])
+        and not re.search(r'rel="?(?:canonical|next|prev)', found[0])
+    ]
+    assert not loaded
+
+
+@pytest.mark.parametrize(
+    "text", ["[a](no-such-page.md)", "[a](index.md#no-such-part)", "[a](../no-such-file.yaml)"]
+)
+def test_a_link_that_leads_nowhere_is_told(tmp_path, text):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("images"))
+    shutil.copytree(ROOT / "policies", tmp_path / "policies", ignore=shutil.ignore_patterns("*.json"))
+    (tmp_path / "scripts").mkdir()
+    for name in ("mkdocs.yml", "scripts/site.py", "CHANGELOG.md", "THREAT_MODEL.md", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    with (tmp_path / "docs" / "index.md").open("a") as page:
+        page.write(f"\n{text}\n")
+    done = build(tmp_path, tmp_path / "site")
+    assert done.returncode != 0
+    assert "no-such" in done.stderr
