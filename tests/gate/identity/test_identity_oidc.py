@@ -17,7 +17,8 @@ from joserfc.jwk import RSAKey
 from compliance.errors import Unavailable
 from gate.identity.access import watch_access
 from gate.identity.issuer_keys import FRESH_SECONDS, PAUSE_SECONDS, STALE_SECONDS, IssuerKeys
-from gate.identity.oidc import LEEWAY_SECONDS, Oidc
+from gate.identity.issuer_tokens import LEEWAY_SECONDS, IssuerTokens
+from gate.identity.oidc import Oidc
 from gate.identity.permissions import Action
 from gate.identity.proof import NotProven
 from gate.identity.sessions import SECONDS, Session, Sessions
@@ -62,7 +63,7 @@ def access(tmp_path, issuer):
 
 @pytest.fixture
 def oidc(access, http):
-    return Oidc(watch_access(access), http, Sessions(b"k" * 32, utc_now), utc_now)
+    return Oidc(watch_access(access), IssuerTokens(http, utc_now), Sessions(b"k" * 32, utc_now))
 
 
 def utc_now() -> datetime:
