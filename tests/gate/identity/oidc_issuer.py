@@ -15,6 +15,17 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 AUDIENCE = "https://gate.example.org"
+ACCESS = """\
+oidc:
+  - name: github
+    provider: github
+    issuer: {url}
+    audience: {audience}
+    grants:
+      - when: {{repository_owner_id: "9919", ref: refs/heads/main}}
+        role: pusher
+        repositories: ["{{repository_owner}}/**"]
+"""
 
 
 @functools.cache

@@ -22,19 +22,8 @@ from gate.identity.permissions import Action
 from gate.identity.proof import NotProven
 from gate.identity.sessions import SECONDS, Session, Sessions
 from gate.identity.tokens import Tokens
-from tests.gate.identity.oidc_issuer import AUDIENCE
+from tests.gate.identity.oidc_issuer import ACCESS, AUDIENCE
 
-ACCESS = """\
-oidc:
-  - name: github
-    provider: github
-    issuer: {url}
-    audience: {audience}
-    grants:
-      - when: {{repository_owner_id: "9919", ref: refs/heads/main}}
-        role: pusher
-        repositories: ["{{repository_owner}}/**"]
-"""
 WEAK = (  # the modulus of an RSA key of 1,024 bits
     "tNf99Na1Uf4OIW0GejrdUksBKUWElsCnHcXlxiITeKUJA5_gevCOBgwM7qgd6LXkaLYQLIALsG49N6mAaUmbo"
     "TtR7gT67lDF6ThFG7cahxbuhW-XXr2cAcAWFx6FNrHzuOP7jeQ7Wj4HN3mXa8o5GkMUyaEVkc6iNAQPtueReP8"
