@@ -23,7 +23,8 @@ from builder.metadata import read_metadata
 from builder.models.lock import lock_models
 from builder.one_answer import resolve_for_all
 from builder.progress import Progress
-from builder.requirement_files import Inputs, read_inputs
+from builder.requirement_files import read_inputs
+from builder.requirements import Inputs
 from builder.sdists.needed import opening
 from builder.sdists.resolve import Resolution, Resolver
 from builder.spec import Spec
