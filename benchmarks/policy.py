@@ -36,7 +36,7 @@ from compliance.policy.decision import Verdict
 from compliance.policy.evaluate import evaluate, judge, verdict_of
 from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
-from compliance.replay import Plan, processes_for_evidence, replay_archive
+from compliance.replay import Plan, processes_for_evidence, replay_archive, spread
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 AT: Final = datetime(2026, 11, 22, tzinfo=UTC)
@@ -103,8 +103,7 @@ def judge_some(archive: Path, names: tuple[str, ...]) -> Counter[Verdict]:
 def judge_all(archive: Path, processes: int) -> Counter[Verdict]:
     names = judged_names(archive)
     chunks = [names[start : start + 100] for start in range(0, len(names), 100)]
-    with processes_for_evidence(processes) as pool:
-        return sum(pool.map(partial(judge_some, archive), chunks), Counter())
+    return sum(spread(partial(judge_some, archive), chunks, processes), Counter())
 
 
 def stricter(folder: Path) -> Path:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import gc
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from compliance.archive import judged_names, read_judged
 from compliance.policy.impact import Replay, VerdictChange, change_of
@@ -20,6 +22,12 @@ FEW: Final = 200
 """Up to this many pairs, starting processes costs more than they save."""
 
 CHUNK: Final = 100
+
+_SELDOM: Final = (50_000, 50, 50)
+"""When to look for garbage: evidence is trees without circles, which no collector need look through often."""
+
+ChunkT = TypeVar("ChunkT")
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +54,47 @@ def replay_archive(archive: Path, plan: Plan, *, processes: int = 1) -> Iterator
     chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
     if processes <= 1 or len(names) <= FEW:
         for chunk in chunks:
-            yield from replay_some(archive, chunk, plan)
+            yield from replay_some(archive, plan, chunk)
         return
-    with processes_for_evidence(processes) as pool:
-        tasks = [pool.submit(replay_some, archive, chunk, plan) for chunk in chunks]
+    for changes in spread(partial(replay_some, archive, plan), chunks, processes):
+        yield from changes
+
+
+def spread(work: Callable[[ChunkT], ResultT], chunks: Sequence[ChunkT], processes: int) -> Iterator[ResultT]:
+    """What `work` gives for each chunk of much evidence, in their order, on so many processes.
+
+    This one is one of them: it works from the end while the others start, and on until all chunks are taken.
+    """
+    with _few_collections(), processes_for_evidence(processes - 1) as pool:
+        tasks = [pool.submit(work, chunk) for chunk in chunks]
         try:
-            for task in tasks:
-                yield from task.result()
+            own: list[ResultT] = []
+            while len(own) < len(tasks) and tasks[-1 - len(own)].cancel():
+                own.append(work(chunks[-1 - len(own)]))
+            for task in tasks[: len(tasks) - len(own)]:
+                yield task.result()
+            yield from reversed(own)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def processes_for_evidence(number: int) -> ProcessPoolExecutor:
-    """Processes that read much evidence: trees without circles, which no collector need look through often."""
+    """Processes that read much evidence."""
     spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(number, mp_context=spawn, initializer=gc.set_threshold, initargs=(50_000, 50, 50))
+    return ProcessPoolExecutor(number, mp_context=spawn, initializer=gc.set_threshold, initargs=_SELDOM)
 
 
-def replay_some(archive: Path, names: tuple[str, ...], plan: Plan) -> list[VerdictChange]:
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(*_SELDOM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def replay_some(archive: Path, plan: Plan, names: tuple[str, ...]) -> list[VerdictChange]:
     """The changes among the named pairs."""
     replay = _loaded(plan)
     judged = (read_judged(archive, name) for name in names)

@@ -261,3 +261,10 @@ def test_several_processes_find_what_one_finds(old: PolicySet, tmp_path: Path) -
         together = [*replay_archive(archive, plan, processes=2)]
         assert together == [*replay_archive(archive, plan, processes=1)]
     assert len(together) == 5
+    for broken in (judged_names(archive)[0], judged_names(archive)[-1]):
+        file = archive / f"{broken}.decision.json"
+        kept = file.read_bytes()
+        file.write_bytes(b"{}")
+        with pytest.raises(InvalidInput, match="is not a stored decision"):
+            list(replay_archive(archive, plan, processes=2))
+        file.write_bytes(kept)

@@ -18,7 +18,7 @@ from compliance.policy.decision import Violation
 from compliance.policy.versions import smallest_above
 from compliance.policy.wording import ecosystem_of
 
-ORDER: Final = {severity: rank for rank, severity in enumerate(reversed(Severity))}
+ORDER: Final[Mapping[str, int]] = {severity: rank for rank, severity in enumerate(reversed(Severity))}
 
 
 class GraceFrom(StrEnum):
@@ -178,7 +178,7 @@ def _remedy(found: Vulnerability, fixed: str | None, package: Package | None, ev
 
 
 def _rank(violation: Violation) -> tuple[int, str, str]:
-    return ORDER[Severity(violation.severity or Severity.UNKNOWN)], violation.culprit, violation.key
+    return ORDER[violation.severity or Severity.UNKNOWN], violation.culprit, violation.key
 
 
 CHECK = Check(
