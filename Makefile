@@ -16,10 +16,10 @@ demo: setup ## Build, check, push, pull and run one image; see another refused
 	@examples/demo.sh
 
 test: setup-test lint ## Everything: lint, types, unit and acceptance tests
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
-test-fast: setup-test ## Unit tests only, under a minute
-	$(BIN)/pytest -n 2 -m "not acceptance"
+test-fast: setup-test ## Unit tests only, with fewer examples of each property
+	$(BIN)/pytest -n 2 -m "not acceptance" --hypothesis-profile quick
 
 crash-test: setup-test ## Crashes and failures at random, an hour of them at most, and the gate's promises held against each
 	$(BIN)/python -m tests.crash --quiet

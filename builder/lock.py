@@ -24,6 +24,7 @@ from builder.models.lock import lock_models
 from builder.one_answer import resolve_for_all
 from builder.progress import Progress
 from builder.requirement_files import read_inputs
+from builder.requirements import Inputs
 from builder.sdists.needed import opening
 from builder.sdists.resolve import Resolution, Resolver
 from builder.spec import Spec
@@ -74,16 +75,7 @@ def lock_project(
     check_base(spec.accelerator, base, asked_at)
     pinned, before = _pinned(path, progress)
     progress.step(f"resolving {len(targets[0].requirements)} requirements for Python {base.python}")
-    question = Question(
-        spec_path=spec_path.absolute(),
-        files=tuple(path.absolute() for path in inputs.files),
-        dependencies=inputs.lines,
-        target=targets[0].target,
-        pinned=pinned,
-        upgrade=upgrade,
-        releases=releases,
-        limits=tuple(pin.requirement for followed in inputs.locks for pin in followed.pins if pin.foreign is None),
-    )
+    question = _question(spec_path, inputs, targets[0].target, pinned, releases, upgrade=upgrade)
     base_of = dict(zip((pins.target for pins in targets), bases, strict=True))
 
     def resolve_on(question: Question) -> Resolution:
@@ -119,10 +111,36 @@ def lock_project(
     raw = render(first.pins, first.wheels, first.system, models, others)
     lock = parse_lock(raw, path)
     if raw != pinned:
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        part.write_bytes(raw)
-        part.replace(path)
+        _replace(path, raw)
     return lock
+
+
+def _question(
+    spec_path: Path,
+    inputs: Inputs,
+    target: Target,
+    pinned: bytes | None,
+    releases: ReleaseLimits | None,
+    *,
+    upgrade: bool,
+) -> Question:
+    return Question(
+        spec_path=spec_path.absolute(),
+        files=tuple(path.absolute() for path in inputs.files),
+        dependencies=inputs.lines,
+        target=target,
+        pinned=pinned,
+        upgrade=upgrade,
+        releases=releases,
+        limits=tuple(pin.requirement for followed in inputs.locks for pin in followed.pins if pin.foreign is None),
+    )
+
+
+def _replace(path: Path, raw: bytes) -> None:
+    """Write the lock whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_bytes(raw)
+    part.replace(path)
 
 
 def _locked_wheels(

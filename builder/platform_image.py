@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from builder.app_reading import AppReading, models_of_app, read_app
-from builder.bases.build import build_base
-from builder.cache import prune
+from builder.bases.build import BuiltBase, build_base
+from builder.cache import StoredLayer, prune
 from builder.closure import check_closure
 from builder.cuda import required_driver
 from builder.evidence import SignedEvidence, image_evidence, lock_evidence, sign_evidence
@@ -15,6 +16,7 @@ from builder.image import BuiltImage, ImageLayer, app_layer, build_image
 from builder.image_config import ImageSettings
 from builder.inside.steps import left_by_steps
 from builder.inside.work import InsideWork
+from builder.layers.wheel import WheelInput
 from builder.lockfile import LockFile
 from builder.models.layer import model_layers
 from builder.models.reading import read_models
@@ -78,38 +80,13 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
 
     with fetching(to_fetch(), cache, progress, workers=settings.workers) as arrivals:
         base = build_base(definition, cache, progress, workers=settings.workers)
-        system = system_layer(
-            base,
-            lock.system,
-            lock.pins.system,
-            cache,
-            progress,
-            workers=settings.workers,
-            compression=project.spec.compression,
-        )
-        models = model_layers(
-            lock.models,
-            project.root,
-            definition.recipe.user,
-            cache,
-            progress,
-            workers=settings.workers,
-            compression=project.spec.compression,
-        )
+        system = _system_layer(project, workshop, lock, base)
+        models = _model_layers(project, workshop, lock, base)
         with making_ahead(wheels, arrivals, rules, cache, progress):
             arrived(arrivals)
         if changed:
-            depends_on = {wheel.name: wheel.depends_on for wheel in lock.wheels}
-            check_closure(
-                wheels,
-                depends_on,
-                definition,
-                [*base.layers, *([system.stored] if system is not None else [])],
-                cache,
-                progress,
-                variables=definition.recipe.environment | project.spec.env,
-                provided=project.spec.provided_libraries,
-            )
+            below = [*base.layers, *([system.stored] if system is not None else [])]
+            _check_closure(project, workshop, lock, wheels, below)
     fetch(to_fetch(), cache, progress, workers=settings.workers)  # now that all are measured the plan is certain
     layout = Layout.create(project.state.directory / "image")
     image = build_image(
@@ -134,6 +111,51 @@ def build_image_of(project: Project, workshop: Workshop, lock: LockFile) -> Buil
         prune(cache, max_size=settings.cache_limit)
         project.state.built_from = inputs
     return BuiltProject(project.spec.image, lock, layout, image, evidence)
+
+
+def _system_layer(project: Project, workshop: Workshop, lock: LockFile, base: BuiltBase) -> ImageLayer | None:
+    return system_layer(
+        base,
+        lock.system,
+        lock.pins.system,
+        workshop.cache,
+        workshop.progress,
+        workers=workshop.settings.workers,
+        compression=project.spec.compression,
+    )
+
+
+def _model_layers(project: Project, workshop: Workshop, lock: LockFile, base: BuiltBase) -> tuple[ImageLayer, ...]:
+    return model_layers(
+        lock.models,
+        project.root,
+        base.definition.recipe.user,
+        workshop.cache,
+        workshop.progress,
+        workers=workshop.settings.workers,
+        compression=project.spec.compression,
+    )
+
+
+def _check_closure(
+    project: Project,
+    workshop: Workshop,
+    lock: LockFile,
+    wheels: Sequence[WheelInput],
+    below: Sequence[StoredLayer],
+) -> None:
+    """Raise InvalidInput when a wheel could not be loaded above the layers `below`."""
+    definition = workshop.base(project.spec.base, project.architecture)
+    check_closure(
+        wheels,
+        {wheel.name: wheel.depends_on for wheel in lock.wheels},
+        definition,
+        below,
+        workshop.cache,
+        workshop.progress,
+        variables=definition.recipe.environment | project.spec.env,
+        provided=project.spec.provided_libraries,
+    )
 
 
 def known_of_lock(project: Project, workshop: Workshop, lock: LockFile) -> Evidence:

@@ -82,7 +82,7 @@ def parse_yaml(raw: bytes, path: Path) -> tuple[Any, dict[Place, int]]:
 def _compose(text: str, path: Path) -> Node | None:
     try:
         depth = 0
-        for token in YAML(typ="rt", pure=True).scan(text):
+        for token in YAML(typ="safe", pure=True).scan(text):
             depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
             refused = _REFUSED.get(type(token))
             if isinstance(token, KeyToken) and text.startswith("?", token.start_mark.index):
@@ -91,7 +91,7 @@ def _compose(text: str, path: Path) -> Node | None:
                 refused = _TOO_DEEP
             if refused:
                 raise InvalidInput(refused[0], at=Location(path, token.start_mark.line + 1), remedy=refused[1])
-        node: Node | None = YAML(typ="rt", pure=True).compose(text)
+        node: Node | None = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         marks = [mark for mark in (error.problem_mark, error.context_mark) if mark is not None]
         if len(marks) > 1 and marks[0].index >= len(text.rstrip()):

@@ -25,6 +25,8 @@ from gate.failures import answer_errors
 from gate.identity.access import AccessFile, watch_access
 from gate.identity.authentication import Authentication
 from gate.identity.browsing import Browsing
+from gate.identity.code_flow import CodeFlow
+from gate.identity.issuer_tokens import IssuerTokens
 from gate.identity.limits import Limits
 from gate.identity.oidc import Oidc
 from gate.identity.passwords import Passwords
@@ -103,12 +105,14 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         warming = asyncio.create_task(asyncio.to_thread(admission.problems))
         stack.callback(warming.cancel)
         web = stack.enter_context(httpx.Client(headers={"User-Agent": "mlgate"}))
-        authentication = _authentication(settings, store, passwords, access, web, now)
+        issuer_tokens = IssuerTokens(web, now)
+        authentication = _authentication(settings, store, passwords, access, issuer_tokens, now)
         stack.enter_context(closing(authentication))
         yield Service(
             settings=settings,
             authentication=authentication,
-            browsing=Browsing(store.secret("pages"), authentication, now),
+            browsing=Browsing(store.secret("pages"), authentication, access, now),
+            code_flow=CodeFlow(access, web, issuer_tokens, store.secret("pages"), now),
             store=store,
             upstream=upstream,
             admission=admission,
@@ -153,7 +157,7 @@ def _authentication(
     store: Store,
     passwords: Passwords,
     access: Watched[AccessFile],
-    web: httpx.Client,
+    issuer_tokens: IssuerTokens,
     now: Callable[[], datetime],
 ) -> Authentication:
     return Authentication(
@@ -161,7 +165,7 @@ def _authentication(
         access,
         Tokens(store.secret("tokens"), settings.token_seconds, now),
         store.robots,
-        Oidc(access, web, Sessions(store.secret("tokens"), now), now),
+        Oidc(access, issuer_tokens, Sessions(store.secret("tokens"), now)),
         Limits(settings.request_rate),
         store.audit,
     )

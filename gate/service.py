@@ -19,6 +19,7 @@ from gate.errors import Code, Fault
 from gate.identity.asking import identify, not_allowed, require_proof
 from gate.identity.authentication import Authentication
 from gate.identity.browsing import Browsing
+from gate.identity.code_flow import CodeFlow
 from gate.identity.permissions import Action, Identity
 from gate.intents import Intents
 from gate.judges import Judges
@@ -42,6 +43,7 @@ class Service:
     settings: Settings
     authentication: Authentication
     browsing: Browsing
+    code_flow: CodeFlow
     store: Store
     upstream: Upstream
     admission: Admission

@@ -37,6 +37,10 @@ _LINK: Final = re.compile(
 )
 
 
+_SCENE: Final = re.compile(r"^<!-- run:.*?-->\n", re.MULTILINE | re.DOTALL)
+"""What sets the scene for the tests of a page, and is not for readers."""
+
+
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put files in the place of the patterns in the navigation, and leave out sections that have none."""
     config.nav = list(_expanded(config.nav or (), Path(config.docs_dir), set()))
@@ -72,7 +76,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Make links to what is elsewhere in the repository links to where the site has it."""
+    """Make links to what is elsewhere in the repository links to where the site has it, and drop scenes."""
     source = _source(page.file.src_uri)
 
     def on_site(link: re.Match[str]) -> str:
@@ -82,7 +86,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = posixpath.relpath(place, posixpath.dirname(page.file.src_uri) or ".")
         return f"{link['before']}{target}{link['anchor'] or ''}"
 
-    return _LINK.sub(on_site, markdown)
+    return _LINK.sub(on_site, _SCENE.sub("", markdown))
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG001
+    """Give the search of the theme a name, and let the keyboard scroll what is wider than the screen."""
+    output = output.replace('role="dialog"', 'role="dialog" aria-label="Search"', 1)
+    return output.replace("<pre><span></span><code>", '<pre tabindex="0"><span></span><code>')
 
 
 def _source(name: str) -> str:

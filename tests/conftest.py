@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from tests.workplace import gate, iris, legacy, workplace
 __all__ = ["gate", "iris", "legacy", "workplace"]  # fixtures, which pytest finds here
 
 settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
+settings.register_profile("quick", deadline=None, max_examples=20)  # for `make test-fast`
 settings.load_profile("any machine")
 
 LONGEST_NAME = 100  # of a parameter, in characters
@@ -39,6 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=lambda item: item.get_closest_marker("acceptance") is None)
+
+
+def pytest_collection_finish() -> None:
+    """The collected tests stay until the end: looking for garbage among them is in vain, and slow."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from packaging.version import VERSION_PATTERN, Version
-
+from builder.fix.attempt import Attempt, demand
 from builder.fix.conflict import obstacles, shortened
 from builder.fix.draft import Draft
-from builder.fix.findings import Finding, Judgement, judge
+from builder.fix.findings import Finding, judge
 from builder.fix.plan import Plan, Roots, Writer
 from builder.fix.requirement_texts import Bound
 from builder.fix.result import Blocked, Fix, Moved
@@ -24,24 +22,7 @@ from builder.uv import NoSolution
 from builder.workshop import Workshop
 from compliance.errors import InvalidInput
 
-_VERSION: Final = re.compile(VERSION_PATTERN, re.VERBOSE | re.IGNORECASE)
 _ROUNDS: Final = 25  # each raises a version, so that this is reached by nothing but a mistake in advisories
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """A plan with its lock, and what the policies say of it."""
-
-    plan: Plan
-    project: Project
-    lock: LockFile
-    raw: bytes
-    texts: dict[Path, str]
-    judgement: Judgement
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        return self.lock.versions
 
 
 def find_fix(project: Project, workshop: Workshop, directory: Path) -> Fix:
@@ -72,14 +53,14 @@ class _Search:
         best = self._rebased(best)
         return self._result(before, best)
 
-    def _raise_packages(self, best: _Attempt) -> _Attempt:
+    def _raise_packages(self, best: Attempt) -> Attempt:
         for _ in range(_ROUNDS):
             wanted: dict[str, Bound] = {}
             for finding in best.judgement.packages:
                 self._note(finding, best.lock)
                 if finding.package in self._blocked:
                     continue
-                bound = _demand(finding, best.plan.bounds.get(finding.package), wanted.get(finding.package))
+                bound = demand(finding, best.plan.bounds.get(finding.package), wanted.get(finding.package))
                 if bound is None:
                     best = self._dropped(best, finding, finding.remedy)
                     break
@@ -90,7 +71,7 @@ class _Search:
                 best = self._with(best, wanted)
         return best
 
-    def _with(self, best: _Attempt, wanted: dict[str, Bound]) -> _Attempt:
+    def _with(self, best: Attempt, wanted: dict[str, Bound]) -> Attempt:
         """All that is wanted at once; where that cannot be, one after the other, without what cannot be."""
         plan = best.plan
         for name, bound in wanted.items():
@@ -107,7 +88,7 @@ class _Search:
                 best = self._given_up(best, name, bound, error)
         return best
 
-    def _given_up(self, best: _Attempt, name: str, bound: Bound, error: InvalidInput) -> _Attempt:
+    def _given_up(self, best: Attempt, name: str, bound: Bound, error: InvalidInput) -> Attempt:
         finding = next(one for one in best.judgement.packages if one.package == name)
         asked = (*self._draft.inputs.asked, *self._draft.inputs.constraints)
         if isinstance(error, NoSolution):
@@ -122,7 +103,7 @@ class _Search:
         wheels = {wheel.name: wheel for part in lock.each for wheel in part.wheels if name in wheel.depends_on}
         return self._draft.metadata([wheel for wheel in wheels.values() if wheel.build is None])
 
-    def _dropped(self, best: _Attempt, finding: Finding, why: str) -> _Attempt:
+    def _dropped(self, best: Attempt, finding: Finding, why: str) -> Attempt:
         """Without the direct requirement that brings the package, where nothing uses that; else it is blocked."""
         root = self._roots.get(finding.package, finding.package)
         if root not in best.plan.dropped and self._writer.is_direct(root) and self._uses.is_unused(root):
@@ -137,7 +118,7 @@ class _Search:
         self._blocked[finding.package] = why
         return replace(best, plan=best.plan.without_bound(finding.package))
 
-    def _solved(self, plan: Plan) -> _Attempt:
+    def _solved(self, plan: Plan) -> Attempt:
         """The plan with as little movement as it can have: at its bounds, then above, then with looser pins.
 
         Raises InvalidInput, that of the plan without looser pins, when there is no lock for it.
@@ -160,7 +141,7 @@ class _Search:
                     continue
             raise error
 
-    def _tightened(self, plan: Plan, exact: frozenset[str]) -> _Attempt:
+    def _tightened(self, plan: Plan, exact: frozenset[str]) -> Attempt:
         """At or above the bounds, and exactly at as many of them as there can be."""
         found = self._tried(plan, frozenset())
         kept: frozenset[str] = frozenset()
@@ -175,7 +156,7 @@ class _Search:
             kept |= {name}
         return found
 
-    def _tried(self, plan: Plan, exact: frozenset[str]) -> _Attempt:
+    def _tried(self, plan: Plan, exact: frozenset[str]) -> Attempt:
         roots = Roots(self._roots, {name: f"  # {self._why(name)}" for name in plan.bounds})
         texts = self._writer.to_choose(plan, roots, exact)
         project, lock, raw = self._locked(texts, self._before_raw)
@@ -192,12 +173,10 @@ class _Search:
         project, lock = self._draft.lock(texts, pinned)
         return project, lock, lock.path.read_bytes()
 
-    def _judged(
-        self, plan: Plan, project: Project, lock: LockFile, raw: bytes, texts: dict[Path, str]
-    ) -> _Attempt:
-        return _Attempt(plan, project, lock, raw, texts, judge(project, self._workshop, lock))
+    def _judged(self, plan: Plan, project: Project, lock: LockFile, raw: bytes, texts: dict[Path, str]) -> Attempt:
+        return Attempt(plan, project, lock, raw, texts, judge(project, self._workshop, lock))
 
-    def _minimised(self, best: _Attempt) -> _Attempt:
+    def _minimised(self, best: Attempt) -> Attempt:
         """Without the bounds that the others bring along anyway."""
         for name in sorted(best.plan.bounds):
             if name in self._writer.pins or len(best.plan.bounds) == 1:
@@ -210,7 +189,7 @@ class _Search:
                 best = found
         return best
 
-    def _rebased(self, best: _Attempt) -> _Attempt:
+    def _rebased(self, best: Attempt) -> Attempt:
         """On another curated base, where that has less against it; one with the same Python before others."""
         if not best.judgement.base:
             return best
@@ -243,7 +222,7 @@ class _Search:
     def _why(self, name: str) -> str:
         return ", ".join(dict.fromkeys(key if key != name else rule for rule, key in self._reasons.get(name, ())))
 
-    def _result(self, before: _Attempt, best: _Attempt) -> Fix:
+    def _result(self, before: Attempt, best: Attempt) -> Fix:
         stuck = {one.package: one for one in best.judgement.packages}
         blocked = [
             Blocked(name, finding.version, tuple(self._reasons[name]), self._blocked.get(name, finding.remedy))
@@ -259,7 +238,7 @@ class _Search:
             bases=(before.project.spec.base, best.project.spec.base),
         )
 
-    def _moved(self, before: _Attempt, after: _Attempt) -> Iterator[Moved]:
+    def _moved(self, before: Attempt, after: Attempt) -> Iterator[Moved]:
         old, new = before.versions, after.versions
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) == new.get(name):
@@ -267,7 +246,7 @@ class _Search:
             reasons = tuple(self._reasons.get(name, ()))
             yield Moved(name, old.get(name), new.get(name), reasons, self._told(name, after, reasons))
 
-    def _told(self, name: str, after: _Attempt, reasons: Sequence[tuple[str, str]]) -> str:
+    def _told(self, name: str, after: Attempt, reasons: Sequence[tuple[str, str]]) -> str:
         if name in after.plan.dropped:
             return "nothing in the project imports or runs it"
         if name not in after.versions:
@@ -275,16 +254,3 @@ class _Search:
         if not reasons and name in self._writer.pins:
             return "its pin leaves no room for the others"
         return "" if reasons else "comes along"
-
-
-def _demand(finding: Finding, present: Bound | None, wanted: Bound | None) -> Bound | None:
-    """What the package must be to lose the finding; None where no release is known to help."""
-    fixed = finding.violation.fixed
-    if fixed is not None and _VERSION.fullmatch(fixed):
-        highest = max([fixed, *([wanted.version] if wanted and wanted.operator == ">=" else [])], key=Version)
-        return Bound(">=", highest)
-    if wanted is not None and wanted.operator == ">=":
-        return wanted
-    if finding.depends_on_version and present is None:
-        return Bound("!=", finding.version)
-    return None

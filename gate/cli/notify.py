@@ -10,9 +10,10 @@ from typing import Final
 import click
 
 from compliance.errors import InvalidInput, Unavailable
+from compliance.policy.wording import count
 from gate.cli.database import data_option, opened
 from gate.clock import utc_now
-from gate.notify.events import TestData, Topic
+from gate.notify.events import Topic, TrialData
 from gate.notify.messages import message
 from gate.notify.notify_file import NotifyFile, Sink, read_notify
 from gate.notify.outbox import Outbox
@@ -45,7 +46,7 @@ def test(name: str, data: Path | None) -> None:
     settings = read_settings(data=data)
     sink = _sink(_file(settings), name)
     words = f"A test of the sink {name} by the gate at {settings.root}."
-    made = message(sink, Topic.TEST, TestData(message=words), utc_now(), settings.root)
+    made = message(sink, Topic.TEST, TrialData(message=words), utc_now(), settings.root)
     answer = asyncio.run(_try(sink, made))
     if not answer.taken:
         raise Unavailable(f"{name} did not take {made.id}: {answer.said}", remedy="Look at the receiver's log.")
@@ -110,5 +111,5 @@ def _line(one: StoredDelivery) -> str:
         state = f"given up {one.failed:%Y-%m-%dT%H:%MZ}"
     else:
         state = f"waits until {one.due:%Y-%m-%dT%H:%MZ}"
-    why = f"after {one.tries} tries: {one.problem}" if one.tries else one.problem or "not tried"
+    why = f"tried {count(one.tries, 'time')}: {one.problem}" if one.tries else one.problem or "not tried"
     return "\t".join((one.id, one.sink, one.topic, one.about, state, why))

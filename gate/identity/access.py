@@ -13,17 +13,28 @@ oidc:                           # pipelines that log in with a token of their CI
       - when: {repository_owner_id: "9919", ref: refs/heads/main}
         role: pusher
         repositories: ["{repository_owner}/**"]
+login:                          # people who log in at a provider, to read the gate's pages
+  - name: corp
+    title: Example SSO
+    issuer: https://sso.example.org
+    client_id: mlgate
+    client_secret_file: /run/secrets/sso
+    grants:
+      - when: {groups: ml-security}
+        role: security
+        repositories: ["**"]
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from compliance.document import read_model
 from gate.identity.issuers import Issuer
 from gate.identity.permissions import Action, Identity, Permission, Proof, RepositoryPattern, Role
+from gate.identity.providers import LoginProvider
 from gate.identity.users import ANONYMOUS, UserName
 from gate.identity.watched import Watched
 
@@ -46,6 +57,17 @@ class AccessFile(BaseModel):
     anonymous: tuple[RepositoryPattern, ...] = ()
     grants: tuple[Grant, ...] = ()
     oidc: tuple[Issuer, ...] = ()
+    login: tuple[LoginProvider, ...] = ()
+
+    @model_validator(mode="after")
+    def _are_named_once(self) -> AccessFile:
+        names = [*(one.name for one in self.oidc), *(one.name for one in self.login)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(
+                f"two of `oidc` and `login` have the name {twice}, by which their people are told apart"
+            )
+        return self
 
     @field_validator("oidc")
     @classmethod

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import Request
 
@@ -22,6 +22,8 @@ from gate.identity.permissions import Action, Identity, Proof
 from gate.identity.proof import NotProven, Why
 from gate.identity.tokens import SERVICE
 from gate.identity.users import ANONYMOUS
+
+T = TypeVar("T")
 
 BASIC: Final = 'Basic realm="mlgate", charset="UTF-8"'
 
@@ -56,9 +58,7 @@ def address_of(request: Request) -> str:
     return "" if request.client is None else request.client.host
 
 
-async def in_login_threads(
-    authentication: Authentication, check: Callable[..., Identity], *given: Any
-) -> Identity:
+async def in_login_threads(authentication: Authentication, check: Callable[..., T], *given: Any) -> T:
     """What `check` finds out, in a thread that is there for that."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(authentication.threads, partial(copy_context().run, check, *given))

@@ -12,8 +12,9 @@ from typing import Final
 from gate.audit.entry import GATE, Action, Event
 from gate.audit.log import AuditLog
 from gate.identity.access import AccessFile
+from gate.identity.issuer_tokens import looks_like_token
 from gate.identity.limits import Limits
-from gate.identity.oidc import Oidc, looks_like_token
+from gate.identity.oidc import Oidc
 from gate.identity.passwords import Passwords
 from gate.identity.permissions import Identity
 from gate.identity.proof import NotProven, Why
@@ -99,7 +100,7 @@ class Authentication:
         try:
             return self._proven(login, address)
         except NotProven as error:
-            self._refused(login.name, address, error.message)
+            self.refused(login.name, address, error.message)
             raise
 
     def account(self, name: str) -> tuple[Identity, bytes] | None:
@@ -114,7 +115,7 @@ class Authentication:
         try:
             return self._oidc.log_in_again(session)
         except NotProven as error:
-            self._refused(PIPELINES, address, error.message)
+            self.refused(PIPELINES, address, error.message)
             raise
 
     def _proven(self, login: Login, address: str) -> Identity:
@@ -139,7 +140,8 @@ class Authentication:
             raise NotProven(Why.WRONG, f"the user name or password is wrong{hint}")
         return self._user(login.name, account)
 
-    def _refused(self, name: str, address: str, why: str) -> None:
+    def refused(self, name: str, address: str, why: str) -> None:
+        """Note a login that was wrong, and count it."""
         shown = name[:128] if name.isprintable() else "?"
         log.warning("a login was refused: %s", why, extra=fields(user=shown, client=address))
         if self.limits.wrong(name[:128], address):

@@ -92,12 +92,12 @@ class IssuerKeys:
 
     def _fetch(self) -> None:
         try:
-            raw = self._get(self._issuer.rstrip("/") + "/.well-known/openid-configuration")
+            raw = document(self._http, configuration_at(self._issuer))
             configuration = _Configuration.model_validate_json(raw)
             if configuration.issuer != self._issuer:
                 raise ValueError(f"it calls itself {configuration.issuer!r}")
             require_safe(configuration.jwks_uri.partition("?")[0])
-            keys = _KeySet.model_validate_json(self._get(configuration.jwks_uri)).keys
+            keys = _KeySet.model_validate_json(document(self._http, configuration.jwks_uri)).keys
         except (httpx.HTTPError, ValidationError, ValueError, RecursionError) as error:
             problem = " ".join(str(error).split()) or type(error).__name__
             log.warning("the keys of %s cannot be fetched: %s", self._issuer, problem)
@@ -106,18 +106,33 @@ class IssuerKeys:
         self._fetched = self._clock()
         log.info("the issuer %s has %d keys", self._issuer, len(self._keys))
 
-    def _get(self, url: str) -> bytes:
-        """A document, whole, within FETCH_SECONDS and MAX_BYTES. Redirects are not followed."""
-        deadline = time.monotonic() + FETCH_SECONDS
-        data = bytearray()
-        with self._http.stream("GET", url, timeout=FETCH_SECONDS, follow_redirects=False) as response:
-            if response.status_code != httpx.codes.OK:
-                raise ValueError(f"{url} answered {response.status_code}")
-            for chunk in response.iter_bytes():
-                data += chunk
-                if len(data) > MAX_BYTES or time.monotonic() > deadline:
-                    raise ValueError(f"{url} answers with too much, or too slowly")
-        return bytes(data)
+
+def fetched(http: httpx.Client, method: str, url: str, **given: Any) -> tuple[int, bytes]:
+    """Status and body of an answer, whole, within FETCH_SECONDS and MAX_BYTES. Redirects are not followed.
+
+    Raises httpx.HTTPError, and ValueError for an answer that is too long or too slow.
+    """
+    deadline = time.monotonic() + FETCH_SECONDS
+    data = bytearray()
+    with http.stream(method, url, timeout=FETCH_SECONDS, follow_redirects=False, **given) as response:
+        for chunk in response.iter_bytes():
+            data += chunk
+            if len(data) > MAX_BYTES or time.monotonic() > deadline:
+                raise ValueError(f"{url} answers with too much, or too slowly")
+    return response.status_code, bytes(data)
+
+
+def document(http: httpx.Client, url: str) -> bytes:
+    """What there is at an address. Raises as `fetched` does, and ValueError where there is nothing."""
+    status, raw = fetched(http, "GET", url)
+    if status != httpx.codes.OK:
+        raise ValueError(f"{url} answered {status}")
+    return raw
+
+
+def configuration_at(issuer: str) -> str:
+    """Where an issuer says what it is (OpenID Connect Discovery 1.0, section 4)."""
+    return issuer.rstrip("/") + "/.well-known/openid-configuration"
 
 
 def _imported(entry: _KeyEntry) -> Key | None:

@@ -30,7 +30,7 @@ from compliance.policy.pattern import matches
 from gate.identity.permissions import Permission, Role, repository_pattern
 
 _TEMPLATE: Final = re.compile(r"\{([a-z0-9_]+)\}")
-_WILD: Final = re.compile(r"[*?\[]")
+WILD: Final = re.compile(r"[*?\[]")
 
 
 class Provider(StrEnum):
@@ -59,20 +59,21 @@ _ID_OF_NAME: Final[Mapping[str, tuple[str, ...]]] = {
 """Claims that are names, and those of which one has to be pinned for the name to mean anything."""
 
 
-def _text(value: Any) -> Any:
+def text_of(value: Any) -> Any:
+    """The value of a claim as grants write it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int) else value
 
 
 def _several(value: Any) -> Any:
-    return [_text(one) for one in value] if isinstance(value, list) else [_text(value)]
+    return [text_of(one) for one in value] if isinstance(value, list) else [text_of(value)]
 
 
-_Values = Annotated[
+Values = Annotated[
     tuple[Annotated[str, StringConstraints(min_length=1)], ...], BeforeValidator(_several), Field(min_length=1)
 ]
-_Claim = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/-]{1,100}$")]
+Claim = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:/-]{1,100}$")]
 
 
 class ClaimGrant(BaseModel):
@@ -80,7 +81,7 @@ class ClaimGrant(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    when: dict[_Claim, _Values] = Field(min_length=1)
+    when: dict[Claim, Values] = Field(min_length=1)
     role: Role
     repositories: tuple[str, ...] = Field(min_length=1)
 
@@ -95,7 +96,7 @@ class ClaimGrant(BaseModel):
     def pinned(self) -> frozenset[str]:
         """The claims that have to be exactly what is written here."""
         return frozenset(
-            claim for claim, values in self.when.items() if not any(_WILD.search(value) for value in values)
+            claim for claim, values in self.when.items() if not any(WILD.search(value) for value in values)
         )
 
     @property
@@ -105,11 +106,14 @@ class ClaimGrant(BaseModel):
     def permission(self, claims: Mapping[str, Any]) -> Permission | None:
         """What a token with these claims is given; None when they are not those asked for."""
         for claim, wanted in self.when.items():
-            found = _text(claims.get(claim))
+            found = text_of(claims.get(claim))
             if not isinstance(found, str) or not any(matches(pattern, found) for pattern in wanted):
                 return None
         patterns = tuple(filter(None, (_filled(pattern, claims) for pattern in self.repositories)))
         return Permission.of(self.role, patterns) if patterns else None
+
+
+IssuerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 
 
 class Issuer(BaseModel):
@@ -117,7 +121,7 @@ class Issuer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+    name: IssuerName
     issuer: str
     audience: Annotated[str, StringConstraints(min_length=1)]
     provider: Provider | None = None
@@ -191,7 +195,7 @@ def _filled(pattern: str, claims: Mapping[str, Any]) -> str | None:
     """The pattern with claims put in, in lower case as repositories are; None where one is no part of a name."""
     values = {}
     for name in _TEMPLATE.findall(pattern):
-        value = _text(claims.get(name))
+        value = text_of(claims.get(name))
         if not isinstance(value, str) or not is_repository(value.lower()):
             return None
         values[name] = value.lower()

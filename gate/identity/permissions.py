@@ -92,13 +92,15 @@ class Proof(StrEnum):
 class Identity:
     """Who is asking. `name` is what decisions and logs say.
 
-    `session` logs in again for a while, where what somebody logged in with ends within minutes.
+    `session` logs in again for a while, where what somebody logged in with ends within minutes. `called` is how
+    somebody is greeted whose name is a number.
     """
 
     name: str
     permissions: tuple[Permission, ...]
     proof: Proof = Proof.LOGIN
     session: str | None = field(default=None, repr=False)
+    called: str = ""
 
     def may(self, action: Action, repository: str) -> bool:
         return any(permission.allows(action, repository) for permission in self.permissions)

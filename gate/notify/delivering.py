@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
@@ -17,6 +17,9 @@ from gate.telemetry.logs import fields
 
 GLANCE_SECONDS: Final = 0.2
 """How often it is looked whether the gate is being stopped."""
+
+TIDY_EVERY: Final = timedelta(hours=1)
+"""Between two looks for what is not to be kept any more."""
 
 Tried = tuple[StoredDelivery, Answer | None]
 """A message, and what became of it; None where it was not tried."""
@@ -38,24 +41,36 @@ class Delivering:
         self._now = now
         self._count = count
         self._ending = ending
+        self._tidied: datetime | None = None
 
     def deliver(self, file: NotifyFile) -> int:
         """Try all whose time has come, and return how many that were."""
         names = [sink.name for sink in file.sinks]
-        for orphan in self._outbox.tidy(names):
-            self._given_up(orphan, orphan.problem)
+        self._tidy(names)
         claimed = sorted(self._outbox.claim(names), key=lambda one: one.sink)
         if not claimed:
             return 0
         batches = [(file.sink(name), list(batch)) for name, batch in groupby(claimed, key=lambda one: one.sink)]
-        results = asyncio.run(self._send([(sink, batch) for sink, batch in batches if sink is not None]))
+        results, broken = asyncio.run(self._send([(sink, batch) for sink, batch in batches if sink is not None]))
         for delivery, answer in results:
             if answer is not None:
                 self._note(delivery, answer)
         self._outbox.release([delivery for delivery, answer in results if answer is None])
+        if broken:
+            raise broken[0]
         return len(claimed)
 
-    async def _send(self, batches: Sequence[tuple[Sink, Sequence[StoredDelivery]]]) -> Sequence[Tried]:
+    def _tidy(self, names: Sequence[str]) -> None:
+        now = self._now()
+        if self._tidied is None or not timedelta() <= now - self._tidied < TIDY_EVERY:
+            for orphan in self._outbox.tidy(names):
+                self._given_up(orphan, orphan.problem)
+            self._tidied = now
+
+    async def _send(
+        self, batches: Sequence[tuple[Sink, Sequence[StoredDelivery]]]
+    ) -> tuple[Sequence[Tried], Sequence[Exception]]:
+        """What became of each message, and defects that kept some from being tried."""
         results: dict[str, Tried] = {one.id: (one, None) for _, batch in batches for one in batch}
         async with client() as http:
 
@@ -73,10 +88,7 @@ class Delivering:
             for task in waiting:
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
-        broken = [one for one in ended if isinstance(one, Exception)]
-        if broken:
-            raise broken[0]
-        return list(results.values())
+        return list(results.values()), [one for one in ended if isinstance(one, Exception)]
 
     def _note(self, delivery: StoredDelivery, answer: Answer) -> None:
         if answer.taken:

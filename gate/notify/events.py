@@ -110,13 +110,13 @@ class DigestData(_Data):
     markdown: str = Field(description="The text, as `mlgate digest` prints it.")
 
 
-class TestData(_Data):
+class TrialData(_Data):
     """`test`: sent by `mlgate notify test`."""
 
     message: str = Field(description="Which gate sent it, and to which sink.")
 
 
-Data = ImagesData | WaiverData | BaseData | DigestData | TestData
+Data = ImagesData | WaiverData | BaseData | DigestData | TrialData
 
 DATA_OF: Final[dict[Topic, type[BaseModel]]] = {
     Topic.PUSH_REFUSED: ImagesData,
@@ -128,7 +128,7 @@ DATA_OF: Final[dict[Topic, type[BaseModel]]] = {
     Topic.BASE_ENDING: BaseData,
     Topic.BASE_ENDED: BaseData,
     Topic.DIGEST: DigestData,
-    Topic.TEST: TestData,
+    Topic.TEST: TrialData,
 }
 
 

@@ -61,11 +61,14 @@ class Forming:
         )
         with self._database.reading() as session:
             rows = session.scalars(query).all()
-        groups = by_cause(Notice.model_validate_json(row.content) for row in rows)
+            most = max(0, room(session, sink.name))
+        notices = [Notice.model_validate_json(row.content) for row in rows]
+        groups = by_cause(notices)[:most]
+        told = {(image.repository, image.digest) for group in groups for image in group.images}
         now = self._now()
         messages = [message(sink, topic, group.data(owner), now, self._source) for group in groups]
         with self._database.writing() as session:
-            ids = [row.id for row in rows]
+            ids = [row.id for row, one in zip(rows, notices, strict=True) if one.name in told]
             there = sum(
                 session.scalar(select(func.count()).where(StoredNotice.id.in_(part))) or 0 for part in _parts(ids)
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from compliance.oci.digest import Digest
 from gate.notify.events import LISTED, AffectedImage, Cause, ImagesData
 
 
@@ -27,6 +28,10 @@ class Notice(BaseModel):
 
     image: AffectedImage
     found: tuple[Found, ...] = Field(min_length=1)
+
+    @property
+    def name(self) -> tuple[str, Digest]:
+        return self.image.repository, self.image.digest
 
     def has(self, identity: tuple[str, str]) -> Found | None:
         return next((one for one in self.found if one.cause.identity == identity), None)
@@ -50,10 +55,9 @@ class Group:
 
 def by_cause(notices: Iterable[Notice]) -> Sequence[Group]:
     """Each image once, under a cause it has: the one that most images share comes first, and takes them all."""
-    left: dict[tuple[str, str], Notice] = {}
+    left: dict[tuple[str, Digest], Notice] = {}
     for one in notices:
-        name = (one.image.repository, one.image.digest)
-        left[name] = one if name not in left else one.and_before(left[name])
+        left[one.name] = one if one.name not in left else one.and_before(left[one.name])
     groups: list[Group] = []
     while left:
         counts = Counter(

@@ -15,6 +15,8 @@ SHOWN: Final = 10
 """How many images a message in a chat lists."""
 
 _LONGEST: Final = 240
+_QUOTES: Final = str.maketrans("<>", "‹›")
+"""Some chats read `<!channel>` and links in angles within code too, others show escapes of them as they are."""
 
 _HEADLINES: Final = {
     Topic.PUSH_REFUSED: "refused",
@@ -41,8 +43,7 @@ def code(text: str) -> str:
     """Text of others as a code span, on one line and not too long."""
     plain = "".join(character if character.isprintable() else " " for character in text.replace("`", "'"))
     cut = plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1] + "…"
-    escaped = cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return f"`{escaped.strip() or '-'}`"
+    return f"`{cut.translate(_QUOTES).strip() or '-'}`"
 
 
 def _images(topic: Topic, data: ImagesData) -> Iterator[str]:

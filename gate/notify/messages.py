@@ -40,7 +40,7 @@ def message(sink: Sink, topic: Topic, data: Data, at: datetime, source: str) -> 
 
 def cloud_event(id_: str, topic: Topic, data: Data, at: datetime, source: str) -> bytes:
     """An event after CloudEvents 1.0.2, section 3, in the JSON format of CloudEvents 1.0.2."""
-    subject = subject_of(data)
+    subject = subject_of(data) or None  # an empty one is none
     return _json(
         {
             "specversion": "1.0",
@@ -56,4 +56,4 @@ def cloud_event(id_: str, topic: Topic, data: Data, at: datetime, source: str) -
 
 
 def _json(document: object) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(document, separators=(",", ":")).encode()

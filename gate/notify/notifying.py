@@ -74,4 +74,5 @@ class Notifying:
 
     def send(self) -> None:
         """Try to send what is to be sent."""
-        self._delivering.deliver(self._file())
+        if self._delivering.deliver(self._file()):
+            self._sending.soon()  # there may be more than were claimed together

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from gate.database import Database
 from gate.notify.backoff import GIVEN_UP_AFTER, is_over, wait_after
-from gate.notify.tables import StoredDelivery
+from gate.notify.tables import StoredDelivery, StoredNotice
 
 WAITING: Final = 1000
 """Messages that may wait for one sink. No more are made meanwhile; the audit log keeps what they are made of."""
@@ -101,7 +101,7 @@ class Outbox:
                     row.claimed = None
 
     def tidy(self, sinks: Collection[str]) -> Sequence[StoredDelivery]:
-        """Give up on old messages for sinks that are no more, and return them; forget what failed long ago."""
+        """Give up on what is old for sinks that are no more, and return it; forget what failed long ago."""
         now = self._now()
         orphaned = select(StoredDelivery).where(
             StoredDelivery.sink.not_in(tuple(sinks)),
@@ -109,12 +109,14 @@ class Outbox:
             StoredDelivery.at <= now - GIVEN_UP_AFTER,
         )
         forgotten = StoredDelivery.failed <= now - KEPT
+        unread = and_(StoredNotice.sink.not_in(tuple(sinks)), StoredNotice.at <= now - GIVEN_UP_AFTER)
+        queries = (orphaned, select(StoredDelivery).where(forgotten), select(StoredNotice).where(unread))
         with self._database.reading() as session:
-            old = session.scalars(select(StoredDelivery.id).where(forgotten).limit(1)).first()
-            if old is None and session.scalars(orphaned.limit(1)).first() is None:
+            if all(session.scalars(query.limit(1)).first() is None for query in queries):
                 return ()
         with self._database.writing() as session:
             session.execute(delete(StoredDelivery).where(forgotten))
+            session.execute(delete(StoredNotice).where(unread))
             rows = session.scalars(orphaned).all()
             for row in rows:
                 row.failed, row.problem = now, "the notify file has no sink of this name any more"

@@ -66,11 +66,11 @@ async def send(
             http.stream("POST", url, content=delivery.body, headers=headers) as response,
         ):
             return _read(response)
-    except TimeoutError:
+    except (TimeoutError, httpx.TimeoutException):
         return Answer(False, f"no answer within {SECONDS:g} s")
-    except httpx.TimeoutException:
-        return Answer(False, f"no answer within {SECONDS:g} s")
-    except httpx.HTTPError as error:
+    except httpx.ConnectError as error:
+        return Answer(False, f"no connection: {printable(str(error))[:_SHOWN]}")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:  # whose text may repeat the address
         return Answer(False, f"no answer: {type(error).__name__}")
 
 

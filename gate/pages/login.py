@@ -16,14 +16,14 @@ from gate.identity.proof import NotProven, Why
 from gate.identity.users import PIPELINES
 from gate.pages.rendering import HEADERS, render
 from gate.pages.route import LOGIN, OWN_FORM, cookie_name, is_own_address, is_secure, page_router
-from gate.service import TheService
+from gate.service import Service, TheService
 
 router = page_router()
 
 
 @router.get(LOGIN)
-async def ask(next_: Annotated[str, Query(alias="next", max_length=4096)] = "/") -> Response:
-    return _form(next_, "")
+async def ask(service: TheService, next_: Annotated[str, Query(alias="next", max_length=4096)] = "/") -> Response:
+    return _form(service, next_, "")
 
 
 @router.post(LOGIN, dependencies=[OWN_FORM])
@@ -39,15 +39,20 @@ async def log_in(request: Request, service: TheService) -> Response:
         login = Login(name, form.get("password", "").encode())
         identity = await in_login_threads(service.authentication, service.authentication.log_in, login, address)
     except NotProven as error:
-        return _form(wanted, error.message, name, HTTPStatus.FORBIDDEN)
+        return _form(service, wanted, error.message, name, HTTPStatus.FORBIDDEN)
     session = service.browsing.begin(identity.name)
     if session is None:
-        return _form(wanted, "the account has ended", name, HTTPStatus.FORBIDDEN)
+        return _form(service, wanted, "the account has ended", name, HTTPStatus.FORBIDDEN)
     answer = RedirectResponse(wanted if is_own_address(wanted) else "/", HTTPStatus.SEE_OTHER, HEADERS)
+    return began(answer, request, service, session, SECONDS)
+
+
+def began(answer: Response, request: Request, service: TheService, session: str, seconds: int) -> Response:
+    """The answer, with which a browser gets a session."""
     answer.set_cookie(
         cookie_name(request, service),
         session,
-        max_age=SECONDS,
+        max_age=seconds,
         httponly=True,
         samesite="strict",
         secure=is_secure(request, service),
@@ -65,5 +70,19 @@ async def log_out(request: Request, service: TheService) -> Response:
     return answer
 
 
-def _form(wanted: str, error: str, name: str = "", status: int = 200) -> Response:
-    return render("login.html", status, title="Log in", wanted=wanted, error=error, name=name, reader=None)
+def ask_again(service: Service, wanted: str, error: str) -> Response:
+    """The form for somebody whose login by a provider failed."""
+    return _form(service, wanted, error, "", HTTPStatus.FORBIDDEN)
+
+
+def _form(service: Service, wanted: str, error: str, name: str = "", status: int = 200) -> Response:
+    return render(
+        "login.html",
+        status,
+        title="Log in",
+        wanted=wanted,
+        error=error,
+        name=name,
+        reader=None,
+        providers=service.code_flow.providers,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gate.pages import audit, files, images, impact, login, overview, reports, rules, searches
+from gate.pages import audit, files, images, impact, login, overview, provider_login, reports, rules, searches
 
 ROUTERS: Final = (
     overview.router,
@@ -15,5 +15,6 @@ ROUTERS: Final = (
     impact.router,
     audit.router,
     login.router,
+    provider_login.router,
     files.router,
 )

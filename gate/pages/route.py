@@ -103,7 +103,8 @@ def may_audit(view: View) -> bool:
 def shown(template: str, view: View, **given: Any) -> Response:
     """A page for whoever reads it."""
     reviews = bool(view.reader.patterns(Action.REVIEW))
-    return render(template, reader=view.reader.name, audits=may_audit(view), reviews=reviews, **given)
+    name = view.reader.called or view.reader.name
+    return render(template, reader=name, audits=may_audit(view), reviews=reviews, **given)
 
 
 async def _require_own_form(request: Request, service: TheService) -> None:

@@ -128,11 +128,23 @@ def _of_tar(archive: Path) -> Iterator[tuple[str, BinaryIO | None]]:
                 require_safe(member)
                 yield member.name, content
     except InvalidInput as error:
-        # It speaks of layers, where nobody has any.
-        raise InvalidInput(
-            f"the archive is damaged, would be written elsewhere, or unpacks to more than {MAX_BYTES:,} bytes",
-            remedy="Make it again: tar czf policies.tar.gz policies",
-        ) from error
+        raise _damaged() from error
+
+
+def _chunks(content: BinaryIO) -> Iterator[bytes]:
+    try:
+        while chunk := content.read(_CHUNK):
+            yield chunk
+    except InvalidInput as error:
+        raise _damaged() from error
+
+
+def _damaged() -> InvalidInput:
+    """What is wrong with a tar that cannot be read on; its reader speaks of layers, where nobody has any."""
+    return InvalidInput(
+        f"the archive is damaged, would be written elsewhere, or unpacks to more than {MAX_BYTES:,} bytes",
+        remedy="Make it again: tar czf policies.tar.gz policies",
+    )
 
 
 def _is_read(path: str) -> bool:
@@ -155,7 +167,7 @@ def _write(name: str, path: str, content: BinaryIO, target: Path, left: int) -> 
     size = 0
     try:
         with written.open("xb") as stream:
-            while chunk := content.read(_CHUNK):
+            for chunk in _chunks(content):
                 size += len(chunk)
                 if size > left:
                     raise InvalidInput(f"{name} unpacks to more than {MAX_BYTES:,} bytes")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from tests.docs.page import ShellBlock, read_page
 from tests.docs.printed import Values, difference
 from tests.gate.identity.oidc_issuer import AUDIENCE
 from tests.gate.identity.oidc_issuer import running as running_issuer
@@ -165,6 +166,25 @@ def test_a_project_that_complies_is_built_checked_pushed_and_verified(job, workp
     assert not (tmp_path / "machine-of-mlbuild" / "temp" / "mlbuild" / "key.pem").exists()
     passed, _ = transcripts()
     assert difference(passed, as_on_github(run, host), Values()) is None, run.output
+
+
+def test_the_page_shows_what_a_login_says(workplace, github, host):
+    """Of a token for the gate, and of one for another audience."""
+    user = workplace.with_settings(
+        MLBUILD_GATE=host,
+        DOCKER_CONFIG="docker",
+        ACTIONS_ID_TOKEN_REQUEST_URL=f"{github.url}/identity?api-version=1",
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN=TOKEN,
+    )
+    page = read_page(ROOT / "docs" / "ci-pipeline.md")
+    commands = [command for part in page if isinstance(part, ShellBlock) for command in part.commands]
+    logins = [one for one in commands if one.typed.startswith("mlbuild --github login --oidc --audience ")]
+    assert len(logins) == 2
+    for login, code in zip(logins, (0, 3), strict=True):
+        done = user.mlbuild(*login.typed.split()[1:], cwd=workplace.root)
+        printed = (done.stderr + done.stdout).replace(host, "gate.example.com")
+        assert done.returncode == code, printed
+        assert difference(login.shown or "", printed, Values()) is None, printed
 
 
 def test_a_project_that_does_not_comply_is_blocked_with_annotations_on_its_lines(job, host, tmp_path):

@@ -334,6 +334,7 @@ def in_a_process_of_its_own(index: Index, cache: Cache) -> subprocess.Popen[byte
     return subprocess.Popen([sys.executable, "-c", PROGRAM, index.url, SHA256, str(len(DATA)), str(cache.root)])
 
 
+@pytest.mark.acceptance  # a server, and three builds that it keeps waiting
 def test_two_builds_fetch_one_file_once(cache: Cache) -> None:
     with serving(Index(pause=1.0)) as index:
         builds = [in_a_process_of_its_own(index, cache) for _ in range(3)]

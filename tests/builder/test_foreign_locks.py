@@ -97,6 +97,7 @@ def versions(lock: LockFile) -> dict[str, str]:
     return {wheel.name: wheel.version for wheel in lock.wheels}
 
 
+@pytest.mark.acceptance  # an index, and uv three times
 def test_uv_lock_is_followed_and_noticed_when_it_changes(project: Project) -> None:
     lock = project.lock("requirements: [uv.lock]")
     assert versions(lock) == {"server": "1.0", "tools": "1.0"}

@@ -187,6 +187,7 @@ def test_a_base_without_cuda_is_refused(workplace: Workplace) -> None:
         workplace.lock("[]", "accelerator: cuda12")
 
 
+@pytest.mark.acceptance  # an index, and uv for each platform
 def test_builds_for_the_accelerator_come_from_the_index_of_the_table(workplace: Workplace, tmp_path: Path) -> None:
     workplace.wheel("model", requires=("torch",))
     workplace.wheel("torch", "2.0", requires=("nvidia-cublas-cu12",))

@@ -59,6 +59,7 @@ def test_there_are_doubtful_files() -> None:
         ),
         ("a: [1, {b: c}]", {"a": [1, {"b": "c"}]}),
         ("a: |\n  x\n  y\n", {"a": "x\ny\n"}),
+        ("a: >-\n  x\n  y\n\n  z\n", {"a": "x y\nz"}),
         ("a: grüße 🦀", {"a": "grüße 🦀"}),
         ("- a\n- b", ["a", "b"]),
         ("only words", "only words"),

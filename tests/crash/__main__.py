@@ -10,7 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.crash.driver import Counts, Driver
+from tests.crash.counts import Counts
+from tests.crash.driver import Driver
 
 
 def report(counts: Counts, seconds: float) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -14,18 +13,18 @@ import httpx
 from compliance.oci.digest import Digest
 from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
-from tests.crash import content
+from tests.crash.choices import Choices
 from tests.crash.clients import Clients
-from tests.crash.content import Item, Nature
+from tests.crash.content import Nature
 from tests.crash.counts import Counts
+from tests.crash.kills import Kills
 from tests.crash.model import Answer, Model, Told
 from tests.crash.points import POINTS, Point
 from tests.crash.promises import Promises, check, read_records
 from tests.crash.proxy import Failure
+from tests.crash.waiting import at_once
 from tests.crash.world import POLICIES, World
 
-REPOSITORIES: Final = ("crash/app", "crash/other")
-TAGS: Final = ("v1", "v2", "latest")
 JUMPS: Final = (-400 * 86400, -86400, -90, 0, 0, 90, 86400, 400 * 86400)
 QUIET_SECONDS: Final = 30.0
 
@@ -40,7 +39,6 @@ class Driver:
         self._seed = seed
         self.counts = Counts()
         self._model = Model()
-        self._items: list[Item] = []
 
     def run(self, length: int) -> Counts:
         with World(self._root) as world:
@@ -48,6 +46,8 @@ class Driver:
             if world.disk.why_not is not None:
                 self.counts.notes.add(f"no full disks: {world.disk.why_not}")
             self._clients = Clients(world, self._model, self.counts)
+            self._choices = Choices(self._random, self._model, world.root / "key.pem")
+            self._kills = Kills(world, self._clients, self._choices, self._random, self.counts)
             self._promises = Promises(world, self._model, _policies(self._root))
             world.start()
             for number in range(length):
@@ -97,8 +97,8 @@ class Driver:
     # What happens
 
     def _push_some(self) -> str:
-        item = self._some_item()
-        told = self._clients.push(*self._aimed(item))
+        item = self._choices.some_item()
+        told = self._clients.push(*self._choices.aimed(item))
         self._model.told([told])
         return f"{item.nature} {told.answer}"
 
@@ -108,7 +108,7 @@ class Driver:
         return ", ".join(f"{one.item.nature if one.item else 'delete'} {one.answer}" for one in told)
 
     def _delete(self) -> str:
-        place = self._some_place()
+        place = self._choices.some_place()
         if place is None:
             return "nothing to delete"
         told = self._clients.delete(*place)
@@ -125,7 +125,7 @@ class Driver:
         return ", then ".join(done)
 
     def _kill_at(self, point: Point) -> str:
-        told, held = self._killed_at(point)
+        told, held = self._kills.at(point)
         self._model.told(told)
         self.counts.kills[point.name if held else "the moment did not come"] += 1
         name = point.name if held else "too late for " + point.name
@@ -133,14 +133,14 @@ class Driver:
 
     def _registry_fails(self) -> str:
         failure = self._random.choice(list(Failure))
-        item = self._some_item()
-        aimed = self._aimed(item)
+        item = self._choices.some_item()
+        aimed = self._choices.aimed(item)
         early = self._random.random() < 0.3
         if not early:
             self._clients.push_blobs(aimed[0], item)
         self._world.proxy.failure = failure
         try:
-            place = self._some_place() if self._random.random() < 0.3 else None
+            place = self._choices.some_place() if self._random.random() < 0.3 else None
             if place is not None:
                 told = self._clients.delete(*place)
             else:
@@ -152,8 +152,8 @@ class Driver:
 
     def _scanner_fails(self) -> str:
         mode = self._random.choice(("fails", "babbles", "hangs-in-image", "hangs-in-sbom"))
-        item = self._fresh(self._random.choice((Nature.GOOD, Nature.ROOT)))
-        aimed = self._aimed(item)
+        item = self._choices.fresh(self._random.choice((Nature.GOOD, Nature.ROOT)))
+        aimed = self._choices.aimed(item)
         self._clients.push_blobs(aimed[0], item)
         self._world.scanner.set(mode)
         try:
@@ -168,9 +168,9 @@ class Driver:
 
     def _disk_is_full(self) -> str:
         left = self._random.choice((0, 4096, 65536, 300_000))
-        item = self._some_item()
+        item = self._choices.some_item()
         with self._world.disk.full(left):
-            told = self._clients.push(*self._aimed(item))
+            told = self._clients.push(*self._choices.aimed(item))
         self._model.told([told])
         if self._random.random() < 0.5:
             self._world.kill()
@@ -187,8 +187,8 @@ class Driver:
         if name == "broken":
             # One that is broken replaces none, and a gate does not start with it: so it is mended before the end.
             self._world.set_policy(name)
-            item = self._some_item()
-            told = self._clients.push(*self._aimed(item))
+            item = self._choices.some_item()
+            told = self._clients.push(*self._choices.aimed(item))
             self._model.told([told])
             self._world.set_policy(self._random.choice(("plain", "stricter")))
             return f"broken, {item.nature} {told.answer}"
@@ -199,121 +199,17 @@ class Driver:
         self._world.stop()
         return ""
 
-    # How it is done
-
-    def _fresh(self, nature: Nature) -> Item:
-        item = content.image(self._random, nature)
-        self._items.append(item)
-        return item
-
-    def _some_item(self) -> Item:
-        if self._items and self._random.random() < 0.35:
-            return self._random.choice(self._items)
-        images = [item for item in self._items if item.nature in {Nature.GOOD, Nature.ROOT, Nature.OWNERLESS}]
-        natures = [Nature.GOOD, Nature.GOOD, Nature.ROOT, Nature.OWNERLESS]
-        if images:
-            natures += [Nature.INDEX, Nature.INDEX, Nature.EVIDENCE, Nature.FORGED]
-        nature = self._random.choice(natures)
-        if nature is Nature.INDEX:
-            made = content.index(tuple(self._random.sample(images, min(len(images), self._random.randint(1, 3)))))
-        elif nature in {Nature.EVIDENCE, Nature.FORGED}:
-            about = self._random.choice(images)
-            made = content.evidence(self._world.root / "key.pem", about, forged=nature is Nature.FORGED)
-        else:
-            return self._fresh(nature)
-        self._items.append(made)
-        return made
-
-    def _aimed(self, item: Item) -> tuple[str, Item, str | None]:
-        tag = None if item.subject is not None else self._random.choice((None, *TAGS))
-        return self._random.choice(REPOSITORIES), item, tag
-
-    def _some_place(self) -> tuple[str, Digest] | None:
-        places = sorted(self._model.sure)
-        return self._random.choice(places) if places else None
-
     def _together(self, count: int) -> list[Told]:
         work: list[Callable[[], Told]] = []
-        same = self._some_item()
+        same = self._choices.some_item()
         for _ in range(count):
-            place = self._some_place() if self._random.random() < 0.2 else None
+            place = self._choices.some_place() if self._random.random() < 0.2 else None
             if place is not None:
                 work.append(lambda place=place: self._clients.delete(*place))
             else:
-                aimed = self._aimed(same if self._random.random() < 0.6 else self._some_item())
+                aimed = self._choices.aimed(same if self._random.random() < 0.6 else self._choices.some_item())
                 work.append(lambda aimed=aimed: self._clients.push(*aimed))
-        return _at_once(work)
-
-    def _killed_at(self, point: Point) -> tuple[Sequence[Told], bool]:
-        if point.during == "nothing":
-            self._world.kill()
-            return [], True
-        if point.during == "start":
-            return [], self._killed_in_start(point)
-        work: list[Callable[[], Told | None]] = []
-        if point.during == "delete":
-            place = self._some_place()
-            if place is None:
-                return [], self._killed_at(POINTS[-1])[1] and False
-            work.append(lambda: self._clients.delete(*place))
-        elif point.during == "crowd":
-            aimed = [self._aimed(self._some_item()) for _ in range(3)]
-            work += [lambda each=each: self._clients.push(*each) for each in aimed]
-        else:
-            item = self._fresh(Nature.GOOD)
-            to = self._aimed(item)
-            if point.during == "push":
-                self._clients.push_blobs(to[0], item)
-                work.append(lambda: self._clients.put(*to))
-            else:
-                work.append(lambda: _nothing(self._clients.push_blobs(to[0], item)))
-        told, held = self._kill_during(point, work)
-        return [one for one in told if one is not None], held
-
-    def _kill_during(
-        self, point: Point, work: list[Callable[[], Told | None]]
-    ) -> tuple[Sequence[Told | None], bool]:
-        done = threading.Event()
-        told: list[Told | None] = []
-
-        def do() -> None:
-            told.extend(_at_once(work))
-            done.set()
-
-        thread = threading.Thread(target=do)
-        if point.scanner:
-            self._world.scanner.set(f"hangs-in-{point.scanner}")
-            thread.start()
-            held = _either(lambda: self._world.scanner.hanging is not None, done)
-            self._world.kill()
-            self._world.scanner.set("works")
-            if held and not _soon(lambda: self._world.scanner.hanging is None):
-                self.counts.violations.append("the scanner outlives the gate that was killed")
-            self._world.scanner.let_go()
-        elif not point.method:
-            thread.start()
-            done.wait(self._random.uniform(0, 1.2))
-            held = not done.is_set()
-            self._world.kill()
-        else:
-            with self._world.proxy.holding(point.method, point.path, point.moment, skip=point.skip) as hold:
-                thread.start()
-                held = _either(hold.reached.is_set, done)
-                self._world.kill()
-        thread.join()
-        return told, held
-
-    def _killed_in_start(self, point: Point) -> bool:
-        self._world.kill()
-        self._world.launch()
-        if not point.method:
-            time.sleep(self._random.uniform(0, 3))
-            self._world.kill()
-            return True
-        with self._world.proxy.holding(point.method, point.path, point.moment) as hold:
-            held = _soon(hold.reached.is_set, 12)
-            self._world.kill()
-        return held
+        return at_once(work)
 
     # The end
 
@@ -348,38 +244,5 @@ def _policies(root: Path) -> dict[Digest, PolicySet]:
     return found
 
 
-def _at_once(work: Sequence[Callable[[], Told]] | Sequence[Callable[[], Told | None]]) -> list[Told]:
-    told: list[Told] = []
-    threads = [threading.Thread(target=lambda each=each: told.append(each())) for each in work]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return told
-
-
-def _either(holds: Callable[[], bool], done: threading.Event) -> bool:
-    """Wait until something holds, or something else is over; whether it holds."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        if done.is_set() or time.monotonic() > deadline:
-            return holds()
-        time.sleep(0.005)
-    return True
-
-
-def _soon(holds: Callable[[], bool], seconds: float = 5) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 def _say_nothing(line: str) -> None:
     """For who only wants the counts."""
-
-
-def _nothing(_: object) -> None:
-    """For what is told otherwise than by an answer about a manifest."""

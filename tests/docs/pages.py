@@ -40,7 +40,14 @@ class NotRun:
 
 
 PAGES: Final[Mapping[str, Start]] = {
+    "README.md": Start(copied=("examples",), gate=True),
     "docs/ci-pipeline.md": Start(copied=("examples/iris-serving", "examples/legacy-notebook"), gate=True),
+    "docs/data-scientist.md": Start(
+        copied=("examples/iris-serving", "examples/legacy-notebook"), gate=True, docker=True
+    ),
+    "docs/notifications.md": Start(
+        addresses=("gate.example.com:5000", "127.0.0.1:8000"), directories=("/var/lib/mlgate",)
+    ),
     "docs/platform-engineer.md": Start(
         copied=("base-images", "deploy", "policies/advisories"),
         addresses=("127.0.0.1:5000",),
@@ -67,7 +74,37 @@ _MAIN_JOB: Final = (
     "tests/acceptance/test_main_job.py::test_the_shipped_example_is_admitted_pushed_pulled_and_answers"
 )
 
+_FIGURES: Final = "it measures for minutes, and figures differ from run to run"
+
+_BENCHMARK: Final = (
+    "tests/docs/test_benchmark_commands.py::test_a_benchmark_knows_the_options_that_the_page_gives_it"
+)
+
 NOT_RUN: Final[Mapping[str, tuple[NotRun, ...]]] = {
+    "docs/adr/0010-layers-are-gzip-unless-the-spec-says-zstd.md": (
+        NotRun("$ python -m benchmarks.pull --rounds 1", _FIGURES, _BENCHMARK),
+    ),
+    "docs/benchmarks.md": (
+        NotRun("$ python -m benchmarks.build --rounds 1", _FIGURES, _BENCHMARK),
+        NotRun("$ make bench-memory", _FIGURES, _BENCHMARK),
+        NotRun("$ make bench-sbom", _FIGURES, _BENCHMARK),
+        NotRun("$ make bench-pull", _FIGURES, _BENCHMARK),
+        NotRun("$ make bench-policy", _FIGURES, _BENCHMARK),
+        NotRun("$ make bench-gate", _FIGURES, _BENCHMARK),
+        NotRun("$ make bench-pages", _FIGURES, _BENCHMARK),
+        NotRun(
+            "$ python -m tests.crash --interleavings 200 --steps 25 --seed 100 --minutes 27 | tail -52",
+            "it runs for half an hour",
+            "tests/gate/test_gate_crash.py::test_the_promises_hold_in_a_short_interleaving",
+        ),
+    ),
+    "README.md": (
+        NotRun(
+            "make demo    # sets up, then admits, pulls, runs and asks one image, and shows another refused",
+            "it sets up the machine, and `make test` runs this test",
+            _MAIN_JOB,
+        ),
+    ),
     "examples/iris-serving/README.md": (
         NotRun("mlbuild            # lock, check, build, scan, check", "the main job's test does this", _MAIN_JOB),
         NotRun(
@@ -85,7 +122,7 @@ NOT_RUN: Final[Mapping[str, tuple[NotRun, ...]]] = {
         NotRun(
             "$ mlbuild --github login --oidc --audience https://gate.example.org",
             "only a job of a CI has the identity token",
-            "tests/acceptance/test_workflow_runs.py::test_a_project_that_complies_is_built_checked_pushed_and_verified",
+            "tests/acceptance/test_workflow_runs.py::test_the_page_shows_what_a_login_says",
         ),
         NotRun(
             "mlbuild --github policy review before/policies policies --gate gate.example.com --comment",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.docs.page import read_page
+from tests.docs.page import ShellBlock, parts, read_page
 from tests.docs.pages import NOT_RUN, PAGES, ROOT, site
 from tests.docs.reading import read
 
@@ -17,6 +18,32 @@ from tests.docs.reading import read
 def test_a_page_says_what_is_so(name, make_place):
     left_out = {one.block for one in NOT_RUN.get(name, ())}
     read(name, read_page(ROOT / name), make_place(PAGES[name]), left_out)
+
+
+@pytest.mark.parametrize("name", site())
+def test_every_shell_block_is_run_or_has_a_reason(name):
+    left_out = {one.block for one in NOT_RUN.get(name, ())}
+    blocks = [part for part in read_page(ROOT / name) if isinstance(part, ShellBlock)]
+    assert forgotten(blocks, left_out, is_read=name in PAGES) == [], "see tests/docs/pages.py"
+    assert left_out <= {one.first for one in blocks}, "there are no such blocks any more"
+
+
+def forgotten(blocks: Iterable[ShellBlock], left_out: Container[str], *, is_read: bool) -> list[str]:
+    """The blocks that no test runs: of a page that none reads, or output whose command is not shown."""
+    return [
+        f"line {one.line}: {one.first}"
+        for one in blocks
+        if one.first not in left_out and not (is_read and one.commands)
+    ]
+
+
+def test_a_block_of_a_page_that_no_test_reads_is_told():
+    blocks = [
+        one for one in parts("```sh\ntrue\n```\n```console\nonly output\n```\n") if isinstance(one, ShellBlock)
+    ]
+    assert forgotten(blocks, (), is_read=False) == ["line 1: true", "line 4: only output"]
+    assert forgotten(blocks, (), is_read=True) == ["line 4: only output"]
+    assert forgotten(blocks, {"only output"}, is_read=True) == []
 
 
 @pytest.mark.parametrize(

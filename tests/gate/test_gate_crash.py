@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.driver import POINTS, Driver
+from tests.crash.driver import Driver
+from tests.crash.points import POINTS
 
 pytestmark = pytest.mark.acceptance
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,12 +14,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from compliance.errors import Unavailable
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import OCI_INDEX, OCI_MANIFEST, Index
 from compliance.oci.registry import RegistryClient, RegistryError
 from compliance.policy.decision import Verdict
 from gate.store import Store
+from tests.gate.interrupted import PUBLISHES, StoppingProxy, push_into_the_void
 from tests.gate.registry_process import Registry, eventually
 
 pytestmark = pytest.mark.acceptance
@@ -151,56 +149,18 @@ def test_while_the_registry_is_down_nothing_is_admitted_and_afterwards_all_is_we
         assert image.push(client, "team/during", "v1") == image.digest
 
 
-class _Forwarder:
-    """Passes connections on to a registry, and stops dead where a manifest would be stored."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-        self.stopped_at_manifest = threading.Event()
-        self._closed = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._server.accept()
-            except OSError:
-                return
-            upstream = socket.create_connection(("127.0.0.1", self._target))
-            for source, sink in ((client, upstream), (upstream, client)):
-                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
-        with source, sink:
-            try:
-                while data := source.recv(1 << 16):
-                    if re.search(rb"^PUT \S+/manifests/", data, re.MULTILINE):
-                        self.stopped_at_manifest.set()
-                        self._closed.wait()
-                        return
-                    sink.sendall(data)
-            except OSError:
-                pass
-
-    def close(self) -> None:
-        self._closed.set()
-        self._server.close()
-
-
 def test_a_gate_killed_between_decision_and_publication_admits_nothing_and_a_retry_repeats_the_decision(
     start_gate, make_image, registry
 ):
-    forwarder = _Forwarder(registry.port)
-    gate = start_gate("--upstream", f"http://127.0.0.1:{forwarder.port}")
+    proxy = StoppingProxy(registry.port, at=PUBLISHES)
+    gate = start_gate("--upstream", f"http://127.0.0.1:{proxy.port}")
     image = make_image()
     with gate.client() as client:
-        pushing = threading.Thread(target=_push_into_the_void, args=(image, client))
+        pushing = threading.Thread(target=push_into_the_void, args=(image, client))
         pushing.start()
-        assert forwarder.stopped_at_manifest.wait(timeout=60), gate.log
+        assert proxy.stopped.wait(timeout=60), gate.log
         gate.end(signal.SIGKILL)
-        forwarder.close()
+        proxy.close()
         pushing.join()
 
     with closing(Store(gate.data / "gate.db")) as store:
@@ -226,7 +186,7 @@ def test_a_gate_killed_at_any_moment_publishes_whole_or_not_at_all(start_gate, m
         image = make_image()
         with gate.client() as client:
             image.push_blobs(client, "team/anytime")
-            pushing = threading.Thread(target=_push_into_the_void, args=(image, client, "team/anytime"))
+            pushing = threading.Thread(target=push_into_the_void, args=(image, client, "team/anytime"))
             pushing.start()
             time.sleep(pause)
             gate.end(signal.SIGKILL)
@@ -240,11 +200,6 @@ def test_a_gate_killed_at_any_moment_publishes_whole_or_not_at_all(start_gate, m
                 assert pod.blob_size("team/anytime", image.manifest.config.digest) is not None
         with gate.client() as client:
             assert image.push(client, "team/anytime", "v1") == image.digest
-
-
-def _push_into_the_void(image, client: RegistryClient, repository: str = "team/killed") -> None:
-    with contextlib.suppress(RegistryError, Unavailable):  # the gate is killed meanwhile
-        image.push(client, repository, "v1")
 
 
 def test_without_trivy_nothing_that_needs_it_is_decided(start_gate, make_image, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from compliance.attest.keys import TrustedKeys
 from compliance.oci.manifest import OCI_INDEX, OCI_MANIFEST, Index
 from compliance.oci.reference import Reference
 from tests.gate.conftest import PASSWORD, RunningGate
+from tests.gate.osv_advisory import advisory
 
 pytestmark = pytest.mark.acceptance
 
@@ -39,24 +39,7 @@ expires: {datetime.now(UTC).date() + timedelta(days=30)}
 """
 METADATA = "opt/venv/lib/python3.11/site-packages/{name}-{version}.dist-info/METADATA"
 PATIENCE = 30.0
-
-
-def advisory(name: str, package: str) -> str:
-    return json.dumps(
-        {
-            "id": name,
-            "modified": "2026-11-22T00:00:00Z",
-            "published": "2026-11-01T00:00:00Z",
-            "summary": 'A hole "here"\r\nEvil: yes',
-            "database_specific": {"severity": "HIGH"},
-            "affected": [
-                {
-                    "package": {"ecosystem": "PyPI", "name": package},
-                    "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "9.9.9"}]}],
-                }
-            ],
-        }
-    )
+HOSTILE = 'A hole "here"\r\nEvil: yes'  # as a summary, it must break no header and no log
 
 
 def with_package(name: str, version: str) -> dict[str, bytes]:
@@ -68,7 +51,9 @@ def with_package(name: str, version: str) -> dict[str, bytes]:
 def site(start_gate, tmp_path) -> RunningGate:
     """A gate that looks twice a second, and knows a vulnerability of nothing that is there."""
     gate = start_gate("--rejudge", "0.5", policies={"any.yaml": POLICY})
-    write(gate, "advisories/GHSA-aaaa-bbbb-cccc.json", advisory("GHSA-aaaa-bbbb-cccc", "unrelated"))
+    write(
+        gate, "advisories/GHSA-aaaa-bbbb-cccc.json", advisory("GHSA-aaaa-bbbb-cccc", "unrelated", summary=HOSTILE)
+    )
     return gate
 
 
@@ -117,7 +102,7 @@ def test_from_admitted_to_warned_to_denied_and_back_without_a_restart(site, pod,
     for target in targets:
         assert "Warning" not in both(pod, target).headers
 
-    write(site, "advisories/CVE-2026-0001.json", advisory("CVE-2026-0001", "starlette"))
+    write(site, "advisories/CVE-2026-0001.json", advisory("CVE-2026-0001", "starlette", summary=HOSTILE))
     eventually(lambda: "Warning" in pod.get("/manifests/v1").headers)
     day = (datetime.now(UTC) + timedelta(days=7)).date()
     for target in targets:
@@ -169,7 +154,7 @@ def test_malware_is_denied_at_once_and_what_is_found_while_the_gate_is_down_afte
     with site.client() as client:
         image.push(client, "serving/iris", "v1")
     site.end()
-    write(site, "advisories/MAL-2026-0001.json", advisory("MAL-2026-0001", "starlette"))
+    write(site, "advisories/MAL-2026-0001.json", advisory("MAL-2026-0001", "starlette", summary=HOSTILE))
     site.start()
     eventually(lambda: pod.get("/manifests/v1").status_code == 403)
     assert "MAL-2026-0001" in both(pod, "v1").json()["errors"][0]["message"]
@@ -211,7 +196,7 @@ def test_summaries_tell_of_every_change_and_verify_goes_by_the_newest(site, pod,
         return summary.pullable_until
 
     assert until() is None
-    write(site, "advisories/CVE-2026-0001.json", advisory("CVE-2026-0001", "starlette"))
+    write(site, "advisories/CVE-2026-0001.json", advisory("CVE-2026-0001", "starlette", summary=HOSTILE))
     eventually(lambda: until() is not None)
     assert timedelta(days=6, hours=23) < until() - datetime.now(UTC) < timedelta(days=7)
     write(site, "any.yaml", POLICY.replace("pullable-days: 7", "pullable-days: 0"))
@@ -274,7 +259,7 @@ def apply(gate: RunningGate, model: Model) -> None:
         path = gate.policies / "advisories" / f"CVE-2026-000{number}.json"
         path.unlink(missing_ok=True)
         if name in model.advised:
-            path.write_text(advisory(path.stem, name))
+            path.write_text(advisory(path.stem, name, summary=HOSTILE))
 
 
 STEPS = ("starlette", "flask", "days", "flask", "days", "flask", "starlette")
@@ -283,7 +268,9 @@ STEPS = ("starlette", "flask", "days", "flask", "days", "flask", "starlette")
 
 def test_head_and_get_agree_at_every_step_for_whoever_asks(start_gate, make_image):
     gate = start_gate("--rejudge", "0.2", policies={"any.yaml": POLICY})
-    write(gate, "advisories/GHSA-aaaa-bbbb-cccc.json", advisory("GHSA-aaaa-bbbb-cccc", "unrelated"))
+    write(
+        gate, "advisories/GHSA-aaaa-bbbb-cccc.json", advisory("GHSA-aaaa-bbbb-cccc", "unrelated", summary=HOSTILE)
+    )
     images = {
         tag: make_image({"app/name": tag.encode()}, *(with_package(name, "0.3") for name in sorted(names)))
         for tag, names in VULNERABLE.items()

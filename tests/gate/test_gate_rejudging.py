@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -39,6 +38,7 @@ from gate.schema import Kind, StoredDecision, StoredManifest
 from gate.second_look import Matcher
 from gate.standings import Standing
 from gate.store import Store
+from tests.gate.osv_advisory import advisory
 
 AT = datetime(2026, 11, 22, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -62,24 +62,6 @@ reason: It is not reached.
 created: 2026-11-01
 expires: 2026-12-15
 """
-
-
-def advisory(name: str, package: str, *, fixed: str = "9.9.9") -> str:
-    return json.dumps(
-        {
-            "id": name,
-            "modified": "2026-11-22T00:00:00Z",
-            "published": "2026-11-01T00:00:00Z",
-            "summary": "A hole.",
-            "database_specific": {"severity": "HIGH"},
-            "affected": [
-                {
-                    "package": {"ecosystem": "PyPI", "name": package},
-                    "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": fixed}]}],
-                }
-            ],
-        }
-    )
 
 
 @dataclass
@@ -229,6 +211,7 @@ def add_advisory(site: Site, name: str = "CVE-2026-0001", package: str = "starle
     site.write(f"policies/advisories/{name}.json", advisory(name, package))
 
 
+@pytest.mark.acceptance  # Trivy, at each turn
 def test_an_advisory_warns_the_deadline_denies_and_a_waiver_admits_again(shared):
     site = shared
     digest = site.admit("starlette==0.38.6")
@@ -401,6 +384,7 @@ def test_what_is_published_again_is_judged_again_and_what_is_deleted_is_not(site
         assert site.sweep() == 0
 
 
+@pytest.mark.acceptance  # Trivy, once an image
 def test_many_images_are_matched_at_once_as_each_would_be_alone(site):
     add_advisory(site)
     add_advisory(site, "CVE-2026-0002", "flask")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,11 +25,11 @@ from compliance.attest.keys import TrustedKeys, generate_key, load_signer
 from compliance.attest.referrer import as_referrer, bundle_in
 from compliance.attest.statement import subjects_for
 from compliance.attest.summary import PREDICATE_TYPE, VerificationSummary, read_summary, summary_statement
-from compliance.errors import Unavailable
 from compliance.oci.digest import Digest
 from compliance.oci.registry import RegistryClient, RegistryError
 from gate.store import Store
 from tests.gate.conftest import RunningGate
+from tests.gate.interrupted import ATTACHES, PUBLISHES, StoppingProxy, push_into_the_void
 from tests.gate.registry_process import Registry, eventually
 
 pytestmark = pytest.mark.acceptance
@@ -241,15 +241,15 @@ def test_what_the_gate_said_of_something_else_proves_nothing(
 def test_a_gate_killed_between_publication_and_summary_writes_it_at_the_next_start(
     start_gate, make_image, tmp_path, registry
 ):
-    cut = _CutBeforeSummary(registry)
-    gate = start_gate("--upstream", f"http://127.0.0.1:{cut.port}")
+    proxy = StoppingProxy(registry, at=ATTACHES, after=PUBLISHES)
+    gate = start_gate("--upstream", f"http://127.0.0.1:{proxy.port}")
     image = make_image()
     with gate.client() as client:
-        pushing = threading.Thread(target=_push_into_the_void, args=(image, client))
+        pushing = threading.Thread(target=push_into_the_void, args=(image, client))
         pushing.start()
-        assert cut.stopped.wait(timeout=60), gate.log
+        assert proxy.stopped.wait(timeout=60), gate.log
         gate.end(signal.SIGKILL)
-        cut.close()
+        proxy.close()
         pushing.join()
     with closing(Store(gate.data / "gate.db")) as store:
         assert store.manifest("team/killed", "v1") is not None
@@ -329,46 +329,3 @@ def registry(tmp_path: Path) -> Iterator[int]:
     running.start()
     yield running.port
     running.stop()
-
-
-class _CutBeforeSummary:
-    """Passes connections on to a registry, and stops dead at the first blob after an image's manifest."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-        self.stopped = threading.Event()
-        self._published = threading.Event()
-        self._closed = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._server.accept()
-            except OSError:
-                return
-            upstream = socket.create_connection(("127.0.0.1", self._target))
-            for source, sink in ((client, upstream), (upstream, client)):
-                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
-        with source, sink, suppress(OSError):
-            while data := source.recv(1 << 16):
-                if self._published.is_set() and re.search(rb"^(POST|HEAD|PUT) \S+/blobs/", data, re.MULTILINE):
-                    self.stopped.set()
-                    self._closed.wait()
-                    return
-                if re.search(rb"^PUT \S+/manifests/", data, re.MULTILINE):
-                    self._published.set()
-                sink.sendall(data)
-
-    def close(self) -> None:
-        self._closed.set()
-        self._server.close()
-
-
-def _push_into_the_void(image, client: RegistryClient) -> None:
-    with suppress(RegistryError, Unavailable):  # the gate is killed meanwhile
-        image.push(client, "team/killed", "v1")

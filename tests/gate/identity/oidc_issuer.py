@@ -1,20 +1,39 @@
-"""An OIDC issuer on a socket of its own, with real keys."""
+"""An OIDC issuer on a socket of its own, with real keys: for pipelines, and for people in a browser.
+
+At its authorization endpoint, whoever comes clicks on who they are.
+"""
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import json
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 AUDIENCE = "https://gate.example.org"
+CLIENT_SECRET = "a secret: with / and +"
+ACCESS = """\
+oidc:
+  - name: github
+    provider: github
+    issuer: {url}
+    audience: {audience}
+    grants:
+      - when: {{repository_owner_id: "9919", ref: refs/heads/main}}
+        role: pusher
+        repositories: ["{{repository_owner}}/**"]
+"""
 
 
 @functools.cache
@@ -34,6 +53,10 @@ class TestIssuer:
         self.port = 0
         self.calls_itself: str | None = None
         self.published: list[dict[str, Any]] | None = None
+        self.people: dict[str, dict[str, Any]] = {}
+        self.codes: dict[str, tuple[str, dict[str, str]]] = {}
+        self.changed: dict[str, Any] = {}
+        self.key = "first"
 
     @property
     def url(self) -> str:
@@ -47,11 +70,42 @@ class TestIssuer:
         if self.down:
             return None
         if path == "/.well-known/openid-configuration":
-            return {"issuer": self.calls_itself or self.url, "jwks_uri": f"{self.url}/keys"}
+            return {
+                "issuer": self.calls_itself or self.url,
+                "jwks_uri": f"{self.url}/keys",
+                "authorization_endpoint": f"{self.url}/authorize?tenant=one",
+                "token_endpoint": f"{self.url}/token",
+                "authorization_response_iss_parameter_supported": True,
+            }
         if path == "/keys":
             public = [{**key.as_dict(private=False), "kid": name, "use": "sig"} for name, key in self.keys.items()]
             return {"keys": public if self.published is None else self.published}
         return None
+
+    def authorize(self, query: dict[str, str]) -> str:
+        """A page on which somebody says who they are."""
+        assert (query["response_type"], query["tenant"]) == ("code", "one")
+        links = (f'<p><a href="/allow?{urlencode({**query, "as": name})}">{name}</a></p>' for name in self.people)
+        return f'<!doctype html><html lang="en"><title>Who are you?</title>{"".join(links)}</html>'
+
+    def allow(self, query: dict[str, str]) -> str:
+        """Where somebody goes on with a code."""
+        code = secrets.token_urlsafe(16)
+        self.codes[code] = query["as"], query
+        answer = urlencode({"code": code, "state": query["state"], "iss": self.url})
+        return f"{query['redirect_uri']}?{answer}"
+
+    def redeem(self, form: dict[str, str], authorization: str) -> tuple[int, dict[str, str]]:
+        """The ID token for a code, which is good once (RFC 6749, RFC 7636)."""
+        who, asked = self.codes.pop(form["code"], ("", {}))
+        login = base64.b64encode(f"{asked.get('client_id')}:{quote(CLIENT_SECRET, safe='')}".encode()).decode()
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest())
+        if not who or authorization != f"Basic {login}" or form["redirect_uri"] != asked["redirect_uri"]:
+            return 400, {"error": "invalid_grant"}
+        if challenge.rstrip(b"=").decode() != asked["code_challenge"]:
+            return 400, {"error": "invalid_grant"}
+        claims = {"aud": asked["client_id"], "nonce": asked["nonce"], **self.people[who], **self.changed}
+        return 200, {"id_token": self.token(claims, key=self.key), "access_token": "none", "token_type": "Bearer"}
 
     def token(
         self,
@@ -81,10 +135,26 @@ def running() -> Iterator[TestIssuer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answer = issuer.answer(self.path)
-            body = json.dumps(answer).encode()
-            self.send_response(503 if answer is None else 200)
-            self.send_header("Content-Type", "application/json")
+            path, _, query = self.path.partition("?")
+            if path == "/authorize":
+                self._say(200, issuer.authorize(dict(parse_qsl(query))).encode(), "text/html")
+            elif path == "/allow":
+                self.send_response(302)
+                self.send_header("Location", issuer.allow(dict(parse_qsl(query))))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            else:
+                answer = issuer.answer(self.path)
+                self._say(503 if answer is None else 200, json.dumps(answer).encode())
+
+        def do_POST(self) -> None:
+            form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            status, answer = issuer.redeem(dict(parse_qsl(form)), self.headers.get("Authorization", ""))
+            self._say(status, json.dumps(answer).encode())
+
+        def _say(self, status: int, body: bytes, kind: str = "application/json") -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -17,24 +17,14 @@ from joserfc.jwk import RSAKey
 from compliance.errors import Unavailable
 from gate.identity.access import watch_access
 from gate.identity.issuer_keys import FRESH_SECONDS, PAUSE_SECONDS, STALE_SECONDS, IssuerKeys
-from gate.identity.oidc import LEEWAY_SECONDS, Oidc
+from gate.identity.issuer_tokens import LEEWAY_SECONDS, IssuerTokens
+from gate.identity.oidc import Oidc
 from gate.identity.permissions import Action
 from gate.identity.proof import NotProven
 from gate.identity.sessions import SECONDS, Session, Sessions
 from gate.identity.tokens import Tokens
-from tests.gate.identity.oidc_issuer import AUDIENCE
+from tests.gate.identity.oidc_issuer import ACCESS, AUDIENCE
 
-ACCESS = """\
-oidc:
-  - name: github
-    provider: github
-    issuer: {url}
-    audience: {audience}
-    grants:
-      - when: {{repository_owner_id: "9919", ref: refs/heads/main}}
-        role: pusher
-        repositories: ["{{repository_owner}}/**"]
-"""
 WEAK = (  # the modulus of an RSA key of 1,024 bits
     "tNf99Na1Uf4OIW0GejrdUksBKUWElsCnHcXlxiITeKUJA5_gevCOBgwM7qgd6LXkaLYQLIALsG49N6mAaUmbo"
     "TtR7gT67lDF6ThFG7cahxbuhW-XXr2cAcAWFx6FNrHzuOP7jeQ7Wj4HN3mXa8o5GkMUyaEVkc6iNAQPtueReP8"
@@ -73,7 +63,7 @@ def access(tmp_path, issuer):
 
 @pytest.fixture
 def oidc(access, http):
-    return Oidc(watch_access(access), http, Sessions(b"k" * 32, utc_now), utc_now)
+    return Oidc(watch_access(access), IssuerTokens(http, utc_now), Sessions(b"k" * 32, utc_now))
 
 
 def utc_now() -> datetime:

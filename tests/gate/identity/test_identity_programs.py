@@ -17,23 +17,12 @@ import pytest
 from compliance.oci.credentials import Credentials
 from compliance.oci.registry import RegistryClient
 from tests.gate.conftest import NOT_ROOT, PASSWORD, prepare
-from tests.gate.identity.oidc_issuer import AUDIENCE, running
+from tests.gate.identity.oidc_issuer import ACCESS, AUDIENCE, running
 from tests.gate.registry_process import eventually
 
 pytestmark = pytest.mark.acceptance
 
 SECRET = "what-only-the-gate-knows"
-ACCESS = """\
-oidc:
-  - name: github
-    provider: github
-    issuer: {url}
-    audience: {audience}
-    grants:
-      - when: {{repository_owner_id: "9919", ref: refs/heads/main}}
-        role: pusher
-        repositories: ["{{repository_owner}}/**"]
-"""
 
 
 @pytest.fixture(scope="module")

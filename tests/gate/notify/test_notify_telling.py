@@ -12,11 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from compliance.bases import read_bases
+from compliance.shipped import shipped
 from gate.identity.watched import Watched
 from gate.notify.backoff import GIVEN_UP_AFTER
+from gate.notify.dates import Dates
+from gate.notify.events import Topic, TrialData
+from gate.notify.messages import message
 from gate.notify.notify_file import watch_notify
 from gate.notify.notifying import Notifying
+from gate.notify.outbox import WAITING
+from gate.notify.tables import StoredDelivery
 from gate.rulebook import Rulebook
+from gate.schema import StoredDecision
 from gate.store import Store
 from tests.gate.notify.decisions import recorded, waiver_until
 from tests.gate.notify.receiver import Receiver, receiving
@@ -212,6 +220,32 @@ def test_a_message_is_given_up_on_after_three_days_and_stays_in_the_list(site, c
     assert SECRET not in caplog.text
 
 
+def test_a_message_for_a_sink_that_is_no_more_is_given_up_on_in_time(site):
+    recorded(site.store, site.clock(), "vision/iris")
+    site.receiver.answers = [500]
+    site.tell()
+    (site.root / "notify.yaml").write_text("sinks: []\n")
+    site.notifying.send()
+    assert site.notifying.outbox.counts().failed == 0
+    site.clock.pass_by(GIVEN_UP_AFTER)
+    site.notifying.send()
+    assert site.notifying.outbox.counts().failed == 1
+    site.clock.pass_by(timedelta(days=30))
+    site.notifying.send()
+    assert site.notifying.outbox.all(10) == []
+
+
+def test_an_entry_that_was_tampered_with_keeps_nobody_from_the_others(site, caplog):
+    broken = recorded(site.store, site.clock(), "vision/broken")
+    with site.store.database.writing() as session:
+        session.get(StoredDecision, broken.id).decision = b"{}"
+    recorded(site.store, site.clock(), "vision/iris")
+    site.tell()
+    (event,) = site.receiver.events()
+    assert [image["repository"] for image in event.get_data()["images"]] == ["vision/iris"]
+    assert f"nobody is told of decision {broken.id}" in caplog.text
+
+
 def test_a_receiver_that_is_down_keeps_no_other_waiting(site):
     site.sink(also="")
     with receiving(Receiver(SECRET, answers=[500])) as other:
@@ -245,6 +279,64 @@ def test_two_gates_make_and_send_each_message_once(site):
     site.clock.pass_by(timedelta(minutes=2))
     other.send()
     assert len(site.receiver.events()) == 1, "which was killed"
+
+
+def test_a_sink_that_takes_nothing_fills_up_and_nothing_is_lost(site):
+    def waiting(number: int) -> StoredDelivery:
+        return message(sink, Topic.TEST, TrialData(message=str(number)), site.clock(), SOURCE)
+
+    (sink,) = watch_notify(site.root / "notify.yaml")().sinks
+    with site.store.database.writing() as session:
+        session.add_all(waiting(number) for number in range(WAITING))
+    recorded(site.store, site.clock(), "vision/iris")
+    recorded(site.store, site.clock(), "vision/other", keys=("CVE-2026-0002",))
+    site.notifying.make()
+    site.clock.pass_by(timedelta(seconds=11))
+    for made in range(3):
+        site.notifying.make()
+        waiting = site.notifying.outbox.all(2 * WAITING)
+        assert len(waiting) == WAITING
+        assert [one.topic for one in waiting].count("push.refused") == made
+        site.notifying.outbox.taken(waiting[0])
+
+
+def test_bases_are_told_of_at_ninety_and_thirty_days_and_when_they_have_ended(site):
+    base = min(read_bases(shipped("base-images")), key=lambda one: one.end_of_life)
+    told = []
+    for days in (91, 90, 60, 30, 1, 0, -30):
+        site.clock.now = base.end_of_life - timedelta(days=days)
+        dates = Dates(site.store.database, SOURCE, site.clock)
+        told.append(dates.tell(watch_notify(site.root / "notify.yaml")(), (), [base]))
+    assert told == [0, 1, 0, 1, 0, 1, 0]
+    site.notifying.send()
+    events = site.receiver.aged_events()
+    assert [event.get_type() for event in events] == ["io.mlbuild.base.ending"] * 2 + ["io.mlbuild.base.ended"]
+    assert {event.get_subject() for event in events} == {base.name}
+
+
+def test_a_digest_is_sent_when_a_day_has_ended_and_only_once(site):
+    site.sink(", digest: daily")
+    recorded(site.store, site.clock(), "vision/iris")
+    site.notifying.make()
+    assert site.notifying.outbox.all(10) == []
+    site.clock.pass_by(timedelta(days=1))
+    for _ in range(2):
+        site.notifying.make()
+    site.notifying.send()
+    digests = [event for event in site.receiver.aged_events() if event.get_type() == "io.mlbuild.digest"]
+    assert len(digests) == 1
+    assert "judged" in digests[0].get_data()["markdown"]
+
+
+def test_a_chat_gets_markdown(site):
+    site.sink(", format: markdown-chat")
+    recorded(site.store, site.clock(), "vision/iris", tag="v1")
+    site.tell()
+    ((headers, body),) = site.receiver.taken
+    assert headers["content-type"] == "application/json"
+    text = json.loads(body)["text"].splitlines()
+    assert text[0] == "**1 push refused**: `no-known-critical`, `CVE-2026-0001`"
+    assert text[-1].startswith(f"- `vision/iris:v1`: {SOURCE}/decisions/")
 
 
 def test_owner_and_repositories_choose_who_is_told(site):

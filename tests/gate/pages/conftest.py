@@ -22,6 +22,7 @@ from gate.identity.users import set_user
 from gate.settings import Settings
 from gate.store import Store
 from tests.gate.conftest import NOT_ROOT, PASSWORD
+from tests.gate.identity.oidc_issuer import CLIENT_SECRET, TestIssuer
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOWHERE = "http://127.0.0.1:9"
@@ -117,6 +118,37 @@ def served(
     finally:
         servers[0].should_exit = True
         thread.join(30)
+
+
+LOGIN = """\
+login:
+  - name: corp
+    title: Example SSO
+    issuer: {issuer}
+    client_id: mlgate
+    client_secret_file: {secret}
+    grants:
+      - when: {{groups: ml-security}}
+        role: security
+        repositories: ["**"]
+      - when: {{email: "*@example.org"}}
+        role: puller
+        repositories: ["fraud/**"]
+"""
+
+
+def let_in_by(site: Site, issuer: TestIssuer) -> None:
+    """Have people log in by a provider."""
+    secret = site.root / "client-secret"
+    secret.write_text(f"{CLIENT_SECRET}\n")
+    (site.root / "data" / "access.yaml").write_text(LOGIN.format(issuer=issuer.url, secret=secret))
+    at = int(NOW.timestamp())
+    issuer.changed = {"iat": at, "nbf": None, "exp": at + 300}
+    issuer.people = {
+        "alice": {"sub": "1234", "groups": ["staff", "ml-security"], "email": "alice@example.org"},
+        "bob": {"sub": "5678", "email": "bob@example.org", "email_verified": True},
+        "eve": {"sub": "9012", "email": "eve@example.org"},
+    }
 
 
 @pytest.fixture(scope="module")

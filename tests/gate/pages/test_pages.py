@@ -316,6 +316,7 @@ def test_no_name_becomes_markup(culprit, message, remedy):
         message=message,
         severity=remedy,
         origin=Origin.DEPENDENCY,
+        layer=culprit,
         chain=(culprit, message),
         fixed=remedy,
         remedy=remedy,
@@ -326,7 +327,7 @@ def test_no_name_becomes_markup(culprit, message, remedy):
 
 
 HARMLESS = dict.fromkeys(("policy", "rule", "culprit", "message", "severity", "remedy", "waiver"), "x")
-HARMLESS |= {"aliases": ("x",), "chain": ("x", "x"), "fixed": "y"}
+HARMLESS |= {"aliases": ("x",), "layer": "x", "chain": ("x", "x"), "fixed": "y"}
 
 
 def shape(finding: Finding, word: str) -> list[tuple[str, list[str]]]:

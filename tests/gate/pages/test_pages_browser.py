@@ -10,20 +10,37 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.gate.conftest import PASSWORD
-from tests.gate.pages.conftest import NOW, Site, served
+from tests.gate.identity.oidc_issuer import TestIssuer, running
+from tests.gate.pages.conftest import NOW, Site, let_in_by, served
 
 pytestmark = pytest.mark.acceptance
 
 PAGES = ("/login", "/", "/images", "/decisions", f"/decisions/{0:032x}", "/packages?name=numpy")
-PAGES += ("/vulnerabilities?id=CVE-2026-1000", "/policies", "/waivers", "/audit", "/decisions/0")
+PAGES += ("/vulnerabilities?id=CVE-2026-1000", "/policies", "/waivers", "/audit", "/decisions/0", "/impact")
 DESK = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"}
 PHONE = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark", "is_mobile": True, "has_touch": True}
 SERIOUS = {"serious", "critical"}
+STRICTER = """\
+name: fraud
+rules:
+  - id: no-known-high
+    check: vulnerabilities
+    with: {severities: [high]}
+    effect: deny
+    why: High ones are exploited within days.
+    fix: Run `mlbuild fix`.
+"""
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield from served(tmp_path_factory.mktemp("many"), 500, [NOW])
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[TestIssuer]:
+    with running() as issuer:
+        yield issuer
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +66,14 @@ def logged_in(browser: Browser, site: Site, **kind) -> Page:
     return page
 
 
+def require_good(page: Page, address: str) -> None:
+    """That axe has nothing serious to say of what is shown, and that it fits in the window."""
+    found = Axe().run(page).response["violations"]
+    serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in SERIOUS]
+    assert serious == [], address
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), address
+
+
 @pytest.mark.parametrize("kind", [DESK, PHONE], ids=["desk", "phone"])
 def test_every_page_can_be_read_by_everybody(browser, many, kind):
     page = logged_in(browser, many, **kind)
@@ -59,10 +84,7 @@ def test_every_page_can_be_read_by_everybody(browser, many, kind):
     for address in (*PAGES, f"/images/{repository}@{digest}"):
         said.clear()
         page.goto(address)
-        found = Axe().run(page).response["violations"]
-        serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in SERIOUS]
-        assert serious == [], address
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), address
+        require_good(page, address)
         assert [one for one in said if "404" not in one] == [], address
     page.context.close()
 
@@ -87,4 +109,40 @@ def test_a_link_of_another_site_opens_the_report_without_logging_in_again(browse
     page.wait_for_url("**/login")
     page.goto("/images")
     assert page.get_by_role("heading", level=1).inner_text() == "Log in"
+    page.context.close()
+
+
+@pytest.mark.parametrize("kind", [DESK, PHONE], ids=["desk", "phone"])
+def test_policies_are_tried_out_by_choosing_files(browser, many, kind):
+    page = logged_in(browser, many, **kind)
+    page.goto("/impact")
+    for text, said in (
+        (STRICTER, "no-known-high"),
+        (STRICTER.replace("effect: deny", "effect: no"), "fraud.yaml:6"),
+    ):
+        page.goto("/impact")
+        page.get_by_label("Policy files").set_input_files(
+            {"name": "fraud.yaml", "mimeType": "application/yaml", "buffer": text.encode()}
+        )
+        page.get_by_role("button", name="Try out").click()
+        page.wait_for_url("**/impact/*")
+        while page.get_by_role("link", name="Look again").count():
+            page.get_by_role("link", name="Look again").click()
+        page.get_by_text(said).first.wait_for()
+        require_good(page, said)
+    page.context.close()
+
+
+def test_somebody_logs_in_by_a_provider_and_comes_where_they_wanted(browser, many, issuer):
+    let_in_by(many, issuer)
+    page = browser.new_context(base_url=many.url, **DESK).new_page()
+    page.goto("/waivers")
+    require_good(page, "/login")
+    page.get_by_role("link", name="Log in with Example SSO").click()
+    page.get_by_role("link", name="alice").click()
+    page.wait_for_url("**/waivers")
+    assert page.get_by_role("heading", level=1).inner_text() == "Waivers"
+    page.get_by_text("alice@example.org").wait_for()
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/login")
     page.context.close()
