@@ -109,14 +109,13 @@ class Published:
 
     def decision(self, place: Place) -> StoredDecision | None:
         """The newest decision on a manifest that can be pulled; None when it no longer is one."""
-        query = (
-            select(StoredDecision)
-            .join(
-                StoredManifest,
-                (StoredManifest.repository == place.repository) & (StoredManifest.digest == place.digest),
-            )
+        # Asked for in two steps, since SQLite would look through all decisions for one whose id is worked out.
+        newest = (
+            select(func.coalesce(StoredStanding.decision, StoredManifest.decision))
+            .select_from(StoredManifest)
             .outerjoin(StoredStanding, in_force())
-            .where(StoredDecision.id == func.coalesce(StoredStanding.decision, StoredManifest.decision))
+            .where(StoredManifest.repository == place.repository, StoredManifest.digest == place.digest)
         )
         with self._database.reading() as session:
-            return session.scalars(query).first()
+            id_ = session.scalars(newest).first()
+            return None if id_ is None else session.get(StoredDecision, id_)
