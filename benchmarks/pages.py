@@ -101,7 +101,7 @@ async def try_out(settings: Settings) -> None:
             used = resource.getrusage(resource.RUSAGE_CHILDREN)
             print(f"\npreview: {seconds:.1f} s, of which {used.ru_utime:.1f} s of processor time;", end=" ")
             print(f"largest process beside the gate {used.ru_maxrss >> 10} MiB")
-            print(f"meanwhile /images took {slowest:.1f} ms at most;{said.partition('>')[2].partition('<')[0]}")
+            print(f"meanwhile /images took {slowest:.1f} ms at most; {said.partition('>')[2].partition('<')[0]}")
 
 
 async def _milliseconds(client: httpx.AsyncClient, address: str) -> float:
