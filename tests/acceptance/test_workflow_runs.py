@@ -139,7 +139,7 @@ def as_on_github(run: Run, host: str) -> str:
     machine = str(run.runner.parent)
     return (
         run.output.replace(host, "gate.example.com")
-        .replace(f"{machine}/temp", "/home/runner/work/_temp")
+        .replace(f"{machine}/temp", "/home/runner/_work/_temp")
         .replace(f"{machine}/docker", "/home/runner/.docker")
     )
 

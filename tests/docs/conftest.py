@@ -78,7 +78,7 @@ def _names(hosts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def empty_place(root: Path, cache: Path, more: dict[str, str]) -> Place:
     """An empty directory, a home, the project's programs, and no settings of whoever runs the tests."""
     home = root / "home"
-    directory = home / "work"
+    directory = home / "code"
     directory.mkdir(parents=True)
     programs = root / "bin"
     programs.mkdir()

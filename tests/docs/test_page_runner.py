@@ -90,7 +90,7 @@ def test_what_runs_in_the_background_is_waited_for_and_ends_with_the_page(readin
     reading(
         *("```console", "$ (sleep 0.3; echo up; sleep 60) &", "up", "$ echo $! >pid", "```"),
     )
-    pid = (tmp_path / "home" / "work" / "pid").read_text().strip()
+    pid = (tmp_path / "home" / "code" / "pid").read_text().strip()
     assert not Path(f"/proc/{pid}").exists()
 
 
