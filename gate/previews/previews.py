@@ -154,7 +154,7 @@ class Previews:
             async with self._turn:
                 preview.begun = True
                 async with asyncio.timeout(PATIENCE):
-                    await asyncio.to_thread(snapshot, self._policies, preview.directory / IN_FORCE)
+                    await _copy(self._policies, preview.directory / IN_FORCE)
                     preview.total = await evidence.count()
                     await try_out(preview.directory, job, evidence, preview.take)
         except (InvalidInput, Unavailable) as error:
@@ -179,3 +179,12 @@ class Previews:
         for one in ended:
             if one.until <= now or one in too_many:
                 del self._known[one.id]
+
+
+async def _copy(policies: Path, target: Path) -> None:
+    """A snapshot by a thread. Whoever is cancelled waits for it, so that nothing is written afterwards."""
+    copying = asyncio.ensure_future(asyncio.to_thread(snapshot, policies, target))
+    try:
+        await asyncio.shield(copying)
+    finally:
+        await asyncio.wait([copying])
