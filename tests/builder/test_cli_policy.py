@@ -29,6 +29,7 @@ from tests.compliance.policy.policy_evidence import given_evidence
 POLICIES = Path(__file__).parents[2] / "policies"
 DATA = Path(__file__).parents[1] / "compliance" / "policy" / "data"
 NOW = datetime.now(UTC)
+OF_TODAY = {"databases": {"trivy": NOW.date().isoformat()}, "base": {"end-of-life": "9999-01-01"}}
 LOW = {"id": "CVE-2026-1", "package": "fastapi", "severity": "low", "fixed": ["1.0"], "published": "2025-11-20"}
 
 
@@ -142,7 +143,7 @@ def test_an_impact_names_the_images_and_fails_when_one_is_lost(
     mlbuild: Any, changed: Path, tmp_path: Path
 ) -> None:
     shipped = load_policies(POLICIES)
-    found = given_evidence(vulnerabilities=[LOW], databases={"trivy": NOW.date().isoformat()})
+    found = given_evidence(vulnerabilities=[LOW], **OF_TODAY)
     save_judged(tmp_path / "evidence", found, evaluate(shipped, found, NOW))
     lost = mlbuild("policy", "impact", changed, "--evidence", tmp_path / "evidence", code=1)
     assert "REFUSED serving/iris@sha256:" in lost.output
@@ -168,7 +169,7 @@ def test_an_impact_that_only_audits_loses_nothing(mlbuild: Any, changed: Path, t
     serving = changed / "serving.yaml"
     text = serving.read_text().replace(only_serving, '{repositories: ["serving/**"]}\nmode: audit')
     serving.write_text(text.replace("extends: [baseline]\n", ""))
-    found = given_evidence(vulnerabilities=[LOW], databases={"trivy": NOW.date().isoformat()})
+    found = given_evidence(vulnerabilities=[LOW], **OF_TODAY)
     save_judged(tmp_path / "evidence", found, evaluate(load_policies(POLICIES), found, NOW))
     arguments = ("policy", "impact", changed, "--evidence", tmp_path / "evidence")
     assert "AUDIT ONLY, WOULD BE REFUSED serving/iris@sha256:" in mlbuild(*arguments).output

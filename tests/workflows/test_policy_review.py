@@ -24,6 +24,7 @@ from tests.workflows.github_service import TOKEN, GitHubService, running
 
 POLICIES = Path(__file__).parents[2] / "policies"
 NOW = datetime.now(UTC)
+OF_TODAY = {"databases": {"trivy": NOW.date().isoformat()}, "base": {"end-of-life": "9999-01-01"}}
 LOW = {
     "id": "CVE-2026-1",
     "package": "fastapi",
@@ -61,7 +62,7 @@ def changed(tmp_path: Path) -> Path:
     file.write_text(
         file.read_text().replace("[high, critical], only-fixable", "[low, high, critical], only-fixable")
     )
-    found = given_evidence(vulnerabilities=[LOW], databases={"trivy": NOW.date().isoformat()})
+    found = given_evidence(vulnerabilities=[LOW], **OF_TODAY)
     save_judged(tmp_path / "evidence", found, evaluate(load_policies(POLICIES), found, NOW))
     return tmp_path / "changed"
 
