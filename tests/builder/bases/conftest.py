@@ -137,7 +137,7 @@ def recipe(**changes: Any) -> Recipe:
             "name": "tiny",
             "description": "tiny",
             "owner": "someone",
-            "end-of-life": "2027-10-31",
+            "end-of-life": "9999-01-01",
             "os": {"id": "debian", "version": "12"},
             "python": "3.11",
             "prefix": "/opt/venv",
