@@ -18,15 +18,16 @@ from builder.cli.explain import explanation, facts_of
 from builder.cli.review import review
 from compliance.archive import all_judged, judged_names
 from compliance.errors import Location
+from compliance.policy.coverage import Coverage
 from compliance.policy.decision import Verdict
 from compliance.policy.difference import Change, difference
 from compliance.policy.impact import VerdictChange, last_announcement
-from compliance.policy.lint import lint, rules_that_failed
+from compliance.policy.lint import lint
 from compliance.policy.loader import load_policies, place_in
 from compliance.policy.reports import Level
 from compliance.policy.reports.groups import headline, name
 from compliance.policy.strictness import Tone
-from compliance.policy.testing import TESTS, PolicyTestResult, run_policy_tests
+from compliance.policy.testing import PolicyTestResult, run_policy_tests
 from compliance.policy.wording import count, printable
 from compliance.replay import Plan, replay_archive
 
@@ -55,8 +56,9 @@ def lint_command(
 ) -> None:
     """Check that policies load, and remark on what is doubtful in them.
 
-    Doubtful are rules that can never apply, that add nothing to another, or that no test has seen fail, and
-    waivers that expired, end soon or excused nothing, and VEX statements by an author whom no policy trusts.
+    Doubtful are rules that can never apply, that add nothing to another, or that no case in DIRECTORY/tests makes
+    fail and another pass, waivers that expired, end soon or excused nothing, and VEX statements by an author whom
+    no policy trusts.
     DIRECTORY is the one in use when it is not given.
 
     \b
@@ -68,12 +70,12 @@ def lint_command(
     session.judge_as_of(at)
     folder = _in_use(session, directory)
     policies = load_policies(folder)
-    results = run_policy_tests(folder) if any((folder / TESTS).glob("*.yaml")) else ()
+    results = run_policy_tests(folder, required=False)
     remarks = lint(
         policies,
         session.workshop.at,
         decisions=[one.decision for one in all_judged(evidence)] if evidence else (),
-        tested=rules_that_failed([one.decision for one in results]) if results else None,
+        tested=Coverage.of([one.decision for one in results]),
     )
     told = [(place_in(folder, remark.file, remark.place), remark.text) for remark in remarks]
     if session.workflow is not None:
@@ -132,7 +134,7 @@ def test_command(session: Session, directory: Path | None, verbose: bool) -> Non
             if verbose or not one.passed:
                 for line in _case(one):
                     session.out.print(line, soft_wrap=True)
-        rules = rules_that_failed([one.decision for one in results])
+        rules = Coverage.of([one.decision for one in results]).found
         total = sum(1 for _ in load_policies(folder).rules())
         style = "bold red" if failed else "bold green"
         amount = f"{len(results) - len(failed)} of {count(len(results), 'case')} passed"

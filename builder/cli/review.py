@@ -14,12 +14,13 @@ from builder.cli.context import REFUSED, Day, Session, failing_well
 from builder.github_comment import PullRequest
 from compliance.archive import judged_names
 from compliance.errors import InvalidInput, Location
+from compliance.policy.coverage import Coverage
 from compliance.policy.difference import difference
 from compliance.policy.impact import last_announcement
-from compliance.policy.lint import lint, rules_that_failed
+from compliance.policy.lint import lint
 from compliance.policy.loader import load_policies, place_in
 from compliance.policy.reports.review import Impact, PolicyReview, review_to_markdown
-from compliance.policy.testing import TESTS, run_policy_tests
+from compliance.policy.testing import run_policy_tests
 from compliance.replay import Plan, replay_archive
 
 MARKER: Final = "<!-- mlbuild policy review -->"
@@ -78,9 +79,8 @@ def review(
 
 def _review(session: Session, old: Path, new: Path, impact: Impact | None) -> PolicyReview:
     before, after = load_policies(old), load_policies(new)
-    results = run_policy_tests(new) if any((new / TESTS).glob("*.yaml")) else ()
-    tested = rules_that_failed([one.decision for one in results]) if results else None
-    remarks = lint(after, session.workshop.at, tested=tested)
+    results = run_policy_tests(new, required=False)
+    remarks = lint(after, session.workshop.at, tested=Coverage.of([one.decision for one in results]))
     return PolicyReview(
         changes=difference(before, after),
         remarks=tuple(f"{place_in(new, one.file, one.place)}: {one.text}" for one in remarks),
