@@ -12,7 +12,8 @@ import pytest
 from compliance.errors import InvalidInput, Unavailable
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, Descriptor, Index, Manifest
-from compliance.oci.registry import Credentials, RegistryClient, RegistryError, fallback_tag
+from compliance.oci.referrers import fallback_tag
+from compliance.oci.registry import Credentials, RegistryClient, RegistryError
 
 pytestmark = pytest.mark.acceptance
 
