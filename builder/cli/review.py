@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from builder.cli.archives import archive_of
-from builder.cli.context import REFUSED, Day, Session, failing_well
+from builder.cli.context import DIRECTORY, REFUSED, Day, Session, failing_well
 from builder.github_comment import PullRequest
 from compliance.archive import judged_names
 from compliance.errors import InvalidInput, Location
@@ -26,13 +26,11 @@ from compliance.replay import Plan, replay_archive
 MARKER: Final = "<!-- mlbuild policy review -->"
 """What the comment begins with, by which it is found again; nobody sees it."""
 
-_DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
-
 
 @click.command(name="review")
-@click.argument("old", type=_DIRECTORY)
-@click.argument("new", type=_DIRECTORY)
-@click.option("--evidence", type=_DIRECTORY, help="Judge this evidence again, stored by check --save-evidence.")
+@click.argument("old", type=DIRECTORY)
+@click.argument("new", type=DIRECTORY)
+@click.option("--evidence", type=DIRECTORY, help="Judge this evidence again, stored by check --save-evidence.")
 @click.option("--gate", metavar="HOST", help="Judge again what the gate at HOST[:PORT] has admitted.")
 @click.option("--at", type=Day(), help="Judge as of DATE instead of now.")
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="How many to use.")
