@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.examples import QUICK
 from tests.workplace import gate, iris, legacy, workplace
 
 __all__ = ["gate", "iris", "legacy", "workplace"]  # fixtures, which pytest finds here
 
 settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
-settings.register_profile("quick", deadline=None, max_examples=20)  # for `make test-fast`
+settings.register_profile(QUICK, deadline=None, max_examples=20)
 settings.load_profile("any machine")
 
 LONGEST_NAME = 100  # of a parameter, in characters
