@@ -73,7 +73,7 @@ def host(workplace: Workplace, github: GitHubService, iris: Path, tmp_path_facto
         yield host
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 @pytest.fixture
