@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,15 +15,22 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.examples import QUICK
 from tests.workplace import gate, iris, legacy, workplace
 
 __all__ = ["gate", "iris", "legacy", "workplace"]  # fixtures, which pytest finds here
 
 settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
-settings.register_profile("quick", deadline=None, max_examples=20)  # for `make test-fast`
+settings.register_profile(QUICK, deadline=None, max_examples=20)
 settings.load_profile("any machine")
 
 LONGEST_NAME = 100  # of a parameter, in characters
+
+
+def pytest_configure() -> None:
+    """A shell without job control has what it starts with `&` ignore interrupts, which processes inherit."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
