@@ -50,7 +50,7 @@ def scanned(*source: str) -> set[Installed]:
         ],
         capture_output=True,
         check=True,
-        timeout=300,
+        timeout=600,
     ).stdout
     found: set[Installed] = set()
     for result in json.loads(report).get("Results", []):
@@ -86,7 +86,7 @@ def test_docker_pushes_and_pulls_through_the_gate_and_the_pulled_image_agrees(
             env={**os.environ, "DOCKER_CONFIG": workplace.environment["DOCKER_CONFIG"]},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -100,7 +100,7 @@ def test_docker_pushes_and_pulls_through_the_gate_and_the_pulled_image_agrees(
         f"oci:{iris}/.mlbuild/image",
         f"docker-archive:{archive}:{name}",
     ]
-    subprocess.run(copy, capture_output=True, check=True, timeout=300)
+    subprocess.run(copy, capture_output=True, check=True, timeout=600)
     docker("load", "--input", str(archive))
     docker("push", name)
     docker("image", "rm", name)
@@ -120,7 +120,7 @@ def test_a_foreign_sbom_tool_finds_the_debian_packages_without_their_database(ir
     copied = tmp_path / "image"
     shutil.copytree(iris / ".mlbuild" / "image", copied)
     unpack = ["skopeo", "copy", "--insecure-policy", f"oci:{copied}", f"dir:{tmp_path}/dir"]
-    subprocess.run(unpack, capture_output=True, check=True, timeout=300)
+    subprocess.run(unpack, capture_output=True, check=True, timeout=600)
     manifest = json.loads((tmp_path / "dir" / "manifest.json").read_bytes())
     base = tmp_path / "dir" / manifest["layers"][0]["digest"].removeprefix("sha256:")
     listed = subprocess.run(["tar", "-tzf", base], capture_output=True, text=True, check=True).stdout.split()

@@ -275,12 +275,21 @@ def wait_until(done: Callable[[], object]) -> None:
 
 
 def containers() -> set[str]:
-    listed = subprocess.run(["buildah", "containers", "--quiet"], capture_output=True, text=True, check=True)
-    images = subprocess.run(["buildah", "images"], capture_output=True, text=True, check=True)
     return {
-        *listed.stdout.split(),
-        *(line.split()[0] for line in images.stdout.splitlines() if "/mlbuild-" in line),
+        *listed("containers", "--quiet").split(),
+        *(line.split()[0] for line in listed("images").splitlines() if "/mlbuild-" in line),
     }
+
+
+def listed(*what: str) -> str:
+    """What buildah lists; it is asked again where something was removed while it looked."""
+    for _ in range(20):
+        done = subprocess.run(["buildah", *what], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            break
+        time.sleep(0.2)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_policies_see_steps_before_anything_runs(workplace, write, tmp_path) -> None:

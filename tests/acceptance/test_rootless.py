@@ -87,7 +87,7 @@ class OrdinaryUser:
         become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", "env", "-i", *settings]
         enter = ["unshare", "--mount", "--propagation", "private", "sh", str(self.root / "enter")]
         return subprocess.run(
-            [*enter, *become, *command], capture_output=True, text=True, check=False, timeout=300, cwd="/"
+            [*enter, *become, *command], capture_output=True, text=True, check=False, timeout=600, cwd="/"
         )
 
     def mlbuild(self, *arguments: str) -> subprocess.CompletedProcess[str]:

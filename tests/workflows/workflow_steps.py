@@ -143,7 +143,7 @@ class Run:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=300,
+            timeout=600,
         )
         self.ran.append(step["name"])
         self.log.append(f"=== {step['name']}\n{done.stdout}")
