@@ -13,15 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.examples import QUICK
 from tests.workplace import gate, iris, legacy, workplace
 
 __all__ = ["gate", "iris", "legacy", "workplace"]  # fixtures, which pytest finds here
 
-settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
-settings.register_profile(QUICK, deadline=None, max_examples=20)
+SLOW = [HealthCheck.too_slow]  # a busy machine is, now and then
+# Examples follow from the test alone, so that what has passed passes again; the quick profile tries other ones.
+settings.register_profile("any machine", deadline=None, suppress_health_check=SLOW, derandomize=True)
+settings.register_profile(QUICK, deadline=None, suppress_health_check=SLOW, max_examples=20)
 settings.load_profile("any machine")
 
 LONGEST_NAME = 100  # of a parameter, in characters

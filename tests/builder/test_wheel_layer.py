@@ -197,7 +197,7 @@ def test_record_lists_everything_with_true_hashes(make_wheel: MakeWheel) -> None
     ),
     st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_files_arrive_as_they_are(make_wheel: MakeWheel, files: dict[str, bytes], compression: int) -> None:
     tree = read(make_wheel({f"pkg/{path}": data for path, data in files.items()}, compression=compression))
     for path, data in files.items():
@@ -292,7 +292,9 @@ def test_row_without_hash_is_completed_from_the_bytes(make_wheel: MakeWheel, tmp
 
 
 @given(st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(300))
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=examples(300)
+)
 def test_damaged_wheel_is_refused_or_read_truly(make_wheel: MakeWheel, data: st.DataObject) -> None:
     """Whatever bytes are altered: a clear refusal, or entries that are the original's."""
     wheel = make_wheel({"demo/__init__.py": b"x = 1\n" * 50, "demo-1.0.data/scripts/t": b"#!python\n"})

@@ -238,7 +238,11 @@ def is_affected(version: Version, events: list[dict[str, str]], listed: list[str
 
 @pytest.mark.acceptance  # Trivy, once an example
 @given(st.lists(st.tuples(ranges(), st.lists(releases, max_size=2)), min_size=1, max_size=12), st.randoms())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_trivy_judges_versions_as_osv_defines(
     tmp_path_factory: pytest.TempPathFactory,
     trivy: Trivy,
