@@ -84,8 +84,10 @@ if [ "$purpose" != build ] && ! has docker-registry && ! has registry && [ ! -x 
     tmp=$(mktemp -d)
     trap 'rm -rf "$tmp"' EXIT
     chmod 755 "$tmp"
-    [ -n "$(apt-cache policy docker-registry 2>/dev/null)" ] || as_root apt-get update -qq
-    (cd "$tmp" && apt-get download -qq docker-registry >/dev/null 2>&1 && dpkg-deb -x docker-registry_*.deb .)
+    fetch() { (cd "$tmp" && apt-get download -qq docker-registry >/dev/null); }
+    # Lists of packages may be missing, or name a version that is there no more.
+    fetch 2>/dev/null || { as_root apt-get update -qq && fetch; }
+    dpkg-deb -x "$tmp"/docker-registry_*.deb "$tmp"
     cp "$tmp/usr/bin/docker-registry" "$here/.venv/bin/docker-registry"
 fi
 say "ready ($purpose)"
