@@ -23,6 +23,7 @@ from compliance.policy.verdict_change import VerdictChange
 from compliance.policy.vex import VexTrust
 from compliance.replay import FEW, Plan, replay_archive
 from tests.compliance.policy.policy_evidence import AT, SUBJECT, evidence, given_evidence
+from tests.examples import examples
 
 RULE = """\
 name: team
@@ -51,6 +52,11 @@ def policies(folder: Path, severities: str, *, grace: int = 0, since: str = "202
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "team.yaml").write_text(RULE.format(severities=severities, grace=grace, since=since))
     return load_policies(folder)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> PolicySet:
+    return load_policies(Path(__file__).parents[2] / "policies")
 
 
 @pytest.fixture
@@ -160,12 +166,11 @@ def test_an_archive_gives_back_what_was_stored(old: PolicySet, tmp_path: Path) -
 
 
 @given(evidence)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_evidence_can_be_stored_and_replayed(
-    tmp_path_factory: pytest.TempPathFactory, found: Evidence
+    tmp_path_factory: pytest.TempPathFactory, shipped: PolicySet, found: Evidence
 ) -> None:
     folder = tmp_path_factory.mktemp("archive")
-    shipped = load_policies(Path(__file__).parents[2] / "policies")
     decision = evaluate(shipped, found, AT)
     try:
         name = save_judged(folder, found, decision)
@@ -219,9 +224,8 @@ def test_what_is_settled_by_the_old_policies_is_what_the_new_ones_give(tmp_path:
 
 
 @given(evidence)
-@settings(deadline=None, max_examples=60)
-def test_a_replay_comes_to_what_judging_afresh_comes_to(found: Evidence) -> None:
-    shipped = load_policies(Path(__file__).parents[2] / "policies")
+@settings(deadline=None, max_examples=examples(60))
+def test_a_replay_comes_to_what_judging_afresh_comes_to(shipped: PolicySet, found: Evidence) -> None:
     changed = replace(shipped, policies=tuple(stricter(one) for one in shipped.policies))
     before, after = (verdict_of(judge(one, found, AT)) for one in (shipped, changed))
     told = change_of(Replay(changed, AT, shipped), found, evaluate(shipped, found, AT))
