@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from compliance.archive import all_judged, judged_names, name_of, read_judged, save_judged
 from compliance.errors import InvalidInput
 from compliance.evidence import Evidence, Subject
-from compliance.inventory import Settings
 from compliance.oci.digest import Digest
 from compliance.policy.decision import Effect, Mode, Verdict
 from compliance.policy.evaluate import evaluate, judge, verdict_of
-from compliance.policy.impact import Replay, VerdictChange, change_of, last_announcement, owner_of
+from compliance.policy.impact import Replay, change_of, last_announcement
 from compliance.policy.loader import load_policies
 from compliance.policy.model import Policy, PolicySet, Reach, Waiver
+from compliance.policy.verdict_change import VerdictChange
 from compliance.policy.vex import VexTrust
 from compliance.replay import FEW, Plan, replay_archive
 from tests.compliance.policy.policy_evidence import AT, SUBJECT, evidence, given_evidence
@@ -153,22 +153,6 @@ def test_a_change_is_seen_though_both_agree_again_later(tmp_path: Path) -> None:
 def test_evidence_that_ages_on_a_disk_is_no_effect_of_a_policy(old: PolicySet) -> None:
     """The rule on the age of databases would refuse everything that is a week old."""
     assert change(old, old, compare=False, at=AT + timedelta(days=60), until=LATER) is None
-
-
-@pytest.mark.parametrize(
-    ("labels", "owner"),
-    [
-        ((), None),
-        ((("org.opencontainers.image.vendor", "Example"),), "Example"),
-        ((("org.opencontainers.image.vendor", "Example"), ("owner", "team-a")), "team-a"),
-        ((("com.example.owner", "team-b"),), "team-b"),
-    ],
-)
-def test_whose_an_image_is_stands_in_its_labels(labels: tuple[tuple[str, str], ...], owner: str | None) -> None:
-    found = given_evidence()
-    assert isinstance(found.settings, Settings)
-    assert owner_of(replace(found, settings=replace(found.settings, labels=labels))) == owner
-    assert owner_of(given_evidence(absent={"settings": "unreadable"})) is None
 
 
 def test_an_archive_gives_back_what_was_stored(old: PolicySet, tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from compliance.evidence import Absent, Evidence, Subject
 from compliance.oci.digest import Digest
+from compliance.policy.all_checks import checks
 from compliance.policy.check import Check, Parameters, Result, Selector
 from compliance.policy.decision import Decision, Effect, Status, Verdict
 from compliance.policy.evaluate import evaluate
 from compliance.policy.loader import load_policies
 from compliance.policy.model import Policy, PolicySet, Reach, Rule, Scope, Waiver
 from compliance.policy.pattern import PackagePattern
-from compliance.policy.registry import checks
 from compliance.policy.reports import from_json, to_json
 from tests.compliance.policy.policy_evidence import AT, SUBJECT, evidence, given_evidence
 from tests.examples import examples

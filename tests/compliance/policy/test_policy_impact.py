@@ -13,10 +13,11 @@ from packageurl import PackageURL
 from compliance.evidence import Evidence, Subject
 from compliance.policy.decision import Decision, Effect, Mode, RuleOutcome, Status, Verdict
 from compliance.policy.evaluate import evaluate
-from compliance.policy.impact import Reason, Replay, VerdictChange, as_fresh, change_of
+from compliance.policy.impact import Replay, as_fresh, change_of
 from compliance.policy.loader import load_policies
 from compliance.policy.model import Policy, PolicySet, Reach, Rule, Waiver
 from compliance.policy.threats import NO_THREATS, Threats
+from compliance.policy.verdict_change import Reason, VerdictChange
 from compliance.policy.vex import NO_VEX, VexBook, VexProduct, VexStatement, VexStatus, VexTrust
 from tests.compliance.policy.policy_evidence import AT, SUBJECT, evidence, given_evidence
 from tests.examples import examples

@@ -15,7 +15,7 @@ from compliance.document import parse_document
 from compliance.errors import InvalidInput
 from compliance.evidence import Subject
 from compliance.policy.decision import Effect
-from compliance.policy.files import PolicyFile
+from compliance.policy.file_models import PolicyFile
 from compliance.policy.loader import load_policies
 from compliance.policy.model import Policy, PolicySet, Waiver
 from compliance.policy.policy_document import parse_policy
