@@ -112,6 +112,7 @@ def serve_index(files: Path, login: tuple[str, str] | None = None) -> Iterator[I
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # a body waits for nobody to say that the head has arrived
 
         def log_message(self, *_: object) -> None:
             pass

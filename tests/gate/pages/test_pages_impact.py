@@ -21,6 +21,8 @@ from tests.gate.conftest import PASSWORD
 from tests.gate.pages.conftest import CRITICAL, NOW, WAIVER, Site, served
 from tests.gate.pages.test_pages import Outline, page
 
+pytestmark = pytest.mark.acceptance  # a process for each preview
+
 STRICTER = CRITICAL.replace("[critical]", "[critical, high]")
 FRAUD = """\
 name: fraud
