@@ -21,6 +21,14 @@ Key = str | int
 KeyPath = tuple[Key, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
+_SHAPES: Final = {
+    "model_type": "is not a mapping of keys to values",
+    "dict_type": "is not a mapping of keys to values",
+    "tuple_type": "is not a list: write [one, another]",
+    "list_type": "is not a list: write [one, another]",
+}
+"""What pydantic says of a value's shape, in the words of a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -88,13 +96,13 @@ def _as_invalid_input(
 def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
     loc, kind, message = problem["loc"], problem["type"], problem["msg"].removeprefix("Value error, ")
     name = ".".join(str(part) for part in loc if part != "[key]")
-    if kind == "model_type":
-        message = "is not a mapping of keys to values"
+    if kind == "string_type" and type(problem["input"]) in {int, float}:
+        message = "is a number, not text: put it in quotes"
+    message = _SHAPES.get(kind, message)
     if not name:
         return message
     if kind == "extra_forbidden":
-        near = nearest(str(loc[-1]), keys_of(model, loc[:-1]))
-        return f"unknown key {loc[-1]!r}" + (f", did you mean {near!r}?" if near else "")
+        return _unknown_key(loc[-1], keys_of(model, loc[:-1]))
     if kind == "missing":
         return f"{name} is missing"
     if kind in {"enum", "literal_error"}:
@@ -102,6 +110,13 @@ def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
         if near:
             return f"{name}: unknown value {problem['input']!r}, did you mean {near!r}?"
     return f"{name}: {message}"
+
+
+def _unknown_key(key: Key, known: list[str]) -> str:
+    near = nearest(str(key), known)
+    if near:
+        return f"unknown key {key!r}, did you mean {near!r}?"
+    return f"unknown key {key!r}" + (f"; known: {', '.join(known)}" if known else "")
 
 
 def keys_of(model: type[BaseModel], loc: KeyPath) -> list[str]:

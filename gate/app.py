@@ -202,16 +202,24 @@ def alone_in(data: Path) -> Iterator[None]:
     """Two gates on one data directory would judge with each other's half-read blobs."""
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (data / "gate.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Unavailable(
-                    f"another gate runs on {data}", remedy="Stop it, or give this one its own --data directory."
-                ) from error
+        lock = (data / "gate.lock").open("w")
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot be written: {error.strerror}",
+            at=Location(data),
+            remedy="Choose another --data directory, or let the gate write to this one.",
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Unavailable(
+                f"another gate runs on {data}", remedy="Stop it, or give this one its own --data directory."
+            ) from error
+        try:
             yield
-    except PermissionError as error:
-        raise InvalidInput(f"cannot be written: {error.strerror}", at=Location(data)) from error
+        except PermissionError as error:
+            raise InvalidInput(f"cannot be written: {error.strerror}", at=Location(data)) from error
 
 
 def make_app(service: Service) -> FastAPI:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -88,6 +89,7 @@ async def serve(settings: Settings, now: Callable[[], datetime] = utc_now) -> No
     sys.setswitchinterval(SWITCH_SECONDS)
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         raise InvalidInput("tls_certificate and tls_key only work together", remedy="Set both or none.")
+    _require_certificate(settings.tls_certificate, settings.tls_key)
     with _listen(settings.listen, "--listen") as listening:
         starting = asyncio.create_task(_serve(settings, listening, now))
         try:
@@ -95,6 +97,19 @@ async def serve(settings: Settings, now: Callable[[], datetime] = utc_now) -> No
             await starting
         except asyncio.CancelledError:
             log.info("stopped while starting")
+
+
+def _require_certificate(certificate: Path | None, key: Path | None) -> None:
+    """Raise InvalidInput where the gate could not serve with these; neither is good too."""
+    if certificate is None or key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except OSError as error:  # an ssl.SSLError is one
+        raise InvalidInput(
+            f"cannot serve with tls_certificate and tls_key: {error.strerror or error}",
+            remedy=f"Each of these is to be a PEM file that the gate may read: {certificate}, {key}.",
+        ) from error
 
 
 def _on_signals(stop: Callable[[], object]) -> None:

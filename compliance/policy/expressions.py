@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from enum import Enum
 from typing import Any, Final
 
@@ -27,6 +28,14 @@ _TEXT: Final = re.compile(r"""[rRbB]{0,2}("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*
 _MACRO: Final = re.compile(r"(?P<over>\w+)?\s*\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*(?P<name>\w+)\s*,")
 _MEMBER: Final = re.compile(r"(?<![\w.])(?P<name>[A-Za-z_]\w*)\s*\.\s*(?P<member>[A-Za-z_]\w*)(?!\w|\s*\()")
 _WORD: Final = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
+_NAME: Final = re.compile(_WORD.pattern + r"(?!\w|\s*\()")
+_OF_CEL: Final = frozenset(
+    {
+        *("true", "false", "null", "in"),
+        *("bool", "bytes", "double", "int", "uint", "string", "list", "map", "type", "null_type"),
+    }
+)
+"""What CEL itself gives a meaning to where a name may stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ def compile_expression(text: str, over: str | None = None) -> Expression:
     try:
         program = _environment(over is not None).compile(text)
     except RuntimeError as error:
-        raise ValueError(_first_line(error)) from error
+        raise ValueError(_first_line(error) + _hint(code, macros, known)) from error
     kind = program.return_type().name()
     if kind not in ("BOOL", "DYN"):
         raise ValueError(f"gives {kind.lower()}, not true or false")
@@ -79,6 +88,17 @@ def _unknown_members(code: str, macros: list[re.Match[str]], known: Mapping[str,
             and found["member"] not in variable.members
         ):
             yield f"{found['name']} has no {found['member']!r}; it has {', '.join(variable.members)}"
+
+
+def _hint(code: str, macros: list[re.Match[str]], known: Mapping[str, Variable]) -> str:
+    """What a name that means nothing may have been meant to be; empty where there is no such name."""
+    names = {*known, "now"}
+    meant = names | _OF_CEL | {found["name"] for found in macros}
+    wrong = next((name for name in _NAME.findall(code) if name not in meant), None)
+    if wrong is None:
+        return ""
+    near = get_close_matches(wrong, sorted(names), n=1)
+    return f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(names))}"
 
 
 def _first_line(error: Exception) -> str:

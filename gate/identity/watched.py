@@ -52,6 +52,6 @@ class Watched(Generic[T]):
     def _stamp_now(self) -> tuple[int, int, int]:
         try:
             status = self.path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return _ABSENT
         return (status.st_mtime_ns, status.st_size, status.st_ino)

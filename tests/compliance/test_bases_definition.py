@@ -141,14 +141,14 @@ def test_the_shipped_bases_can_be_read() -> None:
 
 
 BAD_RECIPES = [
-    ("cuda-version-is-a-number", 13, "cuda: Input should be a valid string"),
+    ("cuda-version-is-a-number", 13, "cuda: is a number, not text: put it in quotes"),
     ("end-of-life-is-no-date", 4, "end-of-life: Input should be a valid date"),
     ("name-is-not-the-directory", 1, "the base is named 'large' but stands in the directory 'tiny'"),
-    ("os-version-is-a-number", 5, "os.version: Input should be a valid string"),
+    ("os-version-is-a-number", 5, "os.version: is a number, not text: put it in quotes"),
     ("owner-is-missing", 1, "owner is missing"),
     ("package-is-also-left-out", 22, "libc6 is left out, and in packages too"),
     ("prefix-is-relative", 7, "prefix: must be an absolute path below /"),
-    ("python-is-a-number", 6, "python: Input should be a valid string"),
+    ("python-is-a-number", 6, "python: is a number, not text: put it in quotes"),
     ("two-archives-have-one-name", 20, "two archives are called 'debian'"),
     ("unknown-architecture", 13, "architectures.0: Input should be 'amd64' or 'arm64'"),
     ("unknown-key", 1, "base.yaml:20: unknown key 'package', did you mean 'packages'?"),

@@ -106,6 +106,7 @@ class Policy(BaseModel):
 
     name: str
     rules: tuple[Rule, ...] = ()
+    labels: dict[str, str] = {}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ class Policy(BaseModel):
             "name: x\nrules:\n- id: a\n  only_fixable: true",
             "policy.yaml:4: unknown key 'only_fixable', did you mean 'only-fixable'?",
         ),
-        ("name: x\nquite-other: 1", "policy.yaml:2: unknown key 'quite-other'"),
+        ("name: x\nquite-other: 1", "policy.yaml:2: unknown key 'quite-other'; known: name, rules, labels"),
         (
             "name: x\nrules:\n- id: a\n  effect: dney",
             "policy.yaml:4: rules.0.effect: unknown value 'dney', did you mean 'deny'?",
@@ -126,7 +127,13 @@ class Policy(BaseModel):
             "name: x\nrules:\n- id: a\n- id: b\n  kind: simpel",
             "policy.yaml:5: rules.1.kind: unknown value 'simpel', did you mean 'simple'?",
         ),
-        ("name: 1", "policy.yaml:1: name: Input should be a valid string"),
+        ("name: 1", "policy.yaml:1: name: is a number, not text: put it in quotes"),
+        ("name: 3.10", "policy.yaml:1: name: is a number, not text: put it in quotes"),
+        ("name: [x]", "policy.yaml:1: name: Input should be a valid string"),
+        ("name: true", "policy.yaml:1: name: Input should be a valid string"),
+        ("name: x\nrules: a", "policy.yaml:2: rules: is not a list: write [one, another]"),
+        ("name: x\nrules: [a]", "policy.yaml:2: rules.0: is not a mapping of keys to values"),
+        ("name: x\nlabels: a", "policy.yaml:2: labels: is not a mapping of keys to values"),
         ("", "policy.yaml:1: name is missing"),
     ],
 )

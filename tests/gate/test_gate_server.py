@@ -73,6 +73,30 @@ def test_a_malformed_policy_keeps_the_gate_from_starting_and_is_named_with_its_l
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--data", "FILE"], "FILE: cannot be written: File exists\n  -> Choose another --data directory"),
+        (["--data", "FILE/below"], "FILE/below: cannot be written: Not a directory\n  -> Choose another --data"),
+        (["--tls-certificate", "none", "--tls-key", "FILE"], "tls_key: No such file or directory\n  -> Each of"),
+        (
+            ["--tls-certificate", "FILE", "--tls-key", "FILE"],
+            "  -> Each of these is to be a PEM file that the gate",
+        ),
+    ],
+)
+def test_files_that_the_gate_cannot_serve_with_are_a_message_and_exit_code_2(gate, tmp_path, options, said):
+    file = tmp_path / "no-directory"
+    file.write_text("no certificate")
+    done = serve(
+        *("--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"), "--users", str(gate.root / "users.yaml")),
+        *(option.replace("FILE", str(file)) for option in options),
+    )
+    assert done.returncode == 2
+    assert said.replace("FILE", str(file)) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("path", MALFORMED, ids=lambda path: path.stem)
 def test_a_malformed_manifest_is_a_bad_request(gate, path):
     answer = httpx.put(

@@ -43,6 +43,27 @@ def test_what_cannot_mean_anything_is_refused_when_it_is_read(text: str, said: s
 
 
 @pytest.mark.parametrize(
+    ("text", "over", "hint"),
+    [
+        ("pakages.size() > 1", None, ", did you mean 'packages'?"),
+        ("packages.exists(p, p.name == 'x' && bse.name == p.name)", None, ", did you mean 'base'?"),
+        ("itm.name == 'pakages'", "packages", ", did you mean 'item'?"),
+        ("image.size < 3", None, f"; there are {', '.join(sorted([*VARIABLES, 'now']))}"),
+        ("item.name == 'x'", None, f"; there are {', '.join(sorted([*VARIABLES, 'now']))}"),
+        ("image.size < 3", "layers", f"; there are {', '.join(sorted([*VARIABLES, 'item', 'now']))}"),
+        ("packages.size() > 'pakages'", None, "'(int, string)'"),
+        ("type(packages) == list && sieze(packages) > 1 && 'a' in packages", None, "(in container '')"),
+    ],
+)
+def test_a_name_that_means_nothing_is_answered_with_the_names_there_are(
+    text: str, over: str | None, hint: str
+) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is asserted below
+        compile_expression(text, over)
+    assert str(caught.value).endswith(hint)
+
+
+@pytest.mark.parametrize(
     ("text", "outcome"),
     [
         ("packages.exists(p, p.name == 'fastapi' && p.version == '0.115.0')", True),
