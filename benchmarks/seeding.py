@@ -47,6 +47,18 @@ REFUSED_OF: Final = 5
 ENDING_OF: Final = 40
 """One admitted image in so many no longer complies."""
 
+NO_HIGH: Final = """\
+name: strict
+rules:
+  - id: no-known-high
+    check: vulnerabilities
+    with: {severities: [high]}
+    effect: deny
+    why: High ones are exploited within days.
+    fix: Run `mlbuild fix`.
+"""
+"""A policy that refuses what is seeded with a vulnerability: each is high."""
+
 _NOT_READ: Final = Absent("made up")
 _RULES: Final = Digest.of(b"rules")
 

@@ -28,6 +28,7 @@ from gate.identity.permissions import Role
 from gate.identity.users import set_user
 from gate.pages.rendering import render
 from gate.store import Store
+from tests.examples import examples
 from tests.gate.conftest import PASSWORD
 from tests.gate.pages.conftest import NOW
 
@@ -316,7 +317,7 @@ HOSTILE = st.text(min_size=1) | st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(HOSTILE, HOSTILE, HOSTILE)
 def test_no_name_becomes_markup(culprit, message, remedy):
     finding = Finding(
