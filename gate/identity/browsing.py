@@ -118,14 +118,8 @@ class Browsing:
 
     def read(self, session: str) -> Identity | None:
         """Who a session is of, with what they may do now; None where it is none, or has ended."""
-        if len(session) > LONGEST:
-            return None
-        try:
-            claims = _CLAIMS.validate_python(jwt.decode(session, self._key, algorithms=[ALGORITHM]).claims)
-        except (JoseError, ValidationError, ValueError, RecursionError):
-            return None
-        now = self._now().timestamp()
-        if not claims.nbf - LEEWAY_SECONDS <= now < claims.exp:
+        claims, now = self._claims(session), self._now().timestamp()
+        if claims is None:
             return None
         if isinstance(claims, _PersonClaims):
             access = self._access()
@@ -137,6 +131,22 @@ class Browsing:
         if known is None or not hmac.compare_digest(claims.mark, self._mark(known[1])):
             return None
         return known[0]
+
+    def person(self, session: str) -> Person | None:
+        """Whom a provider vouched for; None for a session that has ended, or came by a password."""
+        claims = self._claims(session)
+        return claims.person if isinstance(claims, _PersonClaims) else None
+
+    def _claims(self, session: str) -> _Claims | _PersonClaims | None:
+        """What a session says; None where it is none, or its time is over."""
+        if len(session) > LONGEST:
+            return None
+        try:
+            claims = _CLAIMS.validate_python(jwt.decode(session, self._key, algorithms=[ALGORITHM]).claims)
+        except (JoseError, ValidationError, ValueError, RecursionError):
+            return None
+        good = claims.nbf - LEEWAY_SECONDS <= self._now().timestamp() < claims.exp
+        return claims if good else None
 
     def _signed(self, claims: Mapping[str, Any], seconds: int) -> str:
         at = int(self._now().timestamp())

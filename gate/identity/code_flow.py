@@ -1,4 +1,4 @@
-"""Logging people in by a provider: the authorization code flow (OpenID Connect Core 1.0, section 3.1).
+"""Logging people in by a provider, and out: the authorization code flow (OpenID Connect Core 1.0, section 3.1).
 
 What the browser brings back counts only in the browser that was sent away: state, nonce and the PKCE verifier
 (RFC 7636) are in a cookie of its own, signed, for ten minutes.
@@ -11,13 +11,11 @@ import hashlib
 import hmac
 import json
 import secrets
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import httpx
 from joserfc import jwt
@@ -27,11 +25,11 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from compliance.errors import Unavailable
 from gate.identity.access import AccessFile
-from gate.identity.issuer_keys import configuration_at, document, fetched
+from gate.identity.issuer_keys import fetched
 from gate.identity.issuer_tokens import IssuerTokens
-from gate.identity.issuers import require_safe
-from gate.identity.people import Person
+from gate.identity.people import Person, provider_of
 from gate.identity.proof import NotProven, Why
+from gate.identity.provider_endpoints import Endpoints, ProviderEndpoints, asked
 from gate.identity.providers import LoginProvider
 from gate.identity.tokens import ALGORITHM, LEEWAY_SECONDS
 from gate.identity.watched import Watched
@@ -39,23 +37,9 @@ from gate.identity.watched import Watched
 SECONDS: Final = 600
 """How long somebody may take at the provider."""
 
-FRESH_SECONDS: Final = 600.0
-PAUSE_SECONDS: Final = 10.0
-"""Between two questions to a provider that did not answer, so that its silence does not fill the login threads."""
-
 MAX_WANTED: Final = 1024
 MAX_COOKIE: Final = 4096
 _AUDIENCE: Final = "mlgate/login"
-
-
-class Endpoints(BaseModel):
-    """What a provider says of itself (OpenID Connect Discovery 1.0, section 3; RFC 9207)."""
-
-    issuer: str
-    authorization_endpoint: str
-    token_endpoint: str
-    token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
-    authorization_response_iss_parameter_supported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +48,23 @@ class Begun:
 
     url: str
     cookie: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Who came back, what they `wanted` to see, and the ID token, which tells the provider whose session ends."""
+
+    person: Person
+    wanted: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Where a browser is sent to end its session there too, and the `state` that it brings back."""
+
+    url: str
+    state: str
 
 
 class _Begun(BaseModel):
@@ -93,16 +94,13 @@ class CodeFlow:
         tokens: IssuerTokens,
         key: bytes,
         now: Callable[[], datetime],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._access = access
         self._http = http
         self._tokens = tokens
         self._key = OctKey.import_key(key)
         self._now = now
-        self._clock = clock
-        self._known: dict[str, tuple[Endpoints | None, float]] = {}
-        self._lock = threading.Lock()
+        self._endpoints = ProviderEndpoints(http)
 
     @property
     def providers(self) -> tuple[LoginProvider, ...]:
@@ -115,7 +113,7 @@ class CodeFlow:
         Raises NotProven where there is no such provider, Unavailable where it does not answer.
         """
         provider = self._provider(name)
-        endpoints = self._endpoints(provider)
+        endpoints = self._endpoints.of(provider)
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         at = int(self._now().timestamp())
         claims = {
@@ -138,11 +136,10 @@ class CodeFlow:
             "code_challenge": challenge_of(verifier),
             "code_challenge_method": "S256",
         }
-        joint = "&" if "?" in endpoints.authorization_endpoint else "?"
-        url = f"{endpoints.authorization_endpoint}{joint}{urlencode(query)}"
+        url = asked(endpoints.authorization_endpoint, query)
         return Begun(url, jwt.encode({"alg": ALGORITHM}, claims, self._key))
 
-    def finish(self, name: str, cookie: str, answer: Mapping[str, str], back: str) -> tuple[Person, str]:
+    def finish(self, name: str, cookie: str, answer: Mapping[str, str], back: str) -> Arrived:
         """Who came back, and what they wanted to see. `answer` is what the provider gave the browser to bring.
 
         Raises NotProven, and Unavailable where the provider does not answer.
@@ -153,7 +150,7 @@ class CodeFlow:
         if not hmac.compare_digest(answer.get("state", "").encode(), begun.state.encode()):
             raise NotProven(Why.WRONG, "this is the answer to another login; begin it anew")
         provider = self._provider(name)
-        endpoints = self._endpoints(provider)
+        endpoints = self._endpoints.of(provider)
         issuer = answer.get("iss")
         if issuer != provider.issuer and (
             issuer is not None or endpoints.authorization_response_iss_parameter_supported
@@ -168,7 +165,23 @@ class CodeFlow:
             raise NotProven(Why.WRONG, "the token was made for another login")
         if party != provider.client_id:
             raise NotProven(Why.WRONG, "the token was made for another client")
-        return Person.of(provider, claims), begun.wanted
+        return Arrived(Person.of(provider, claims), begun.wanted, token)
+
+    def end(self, person: Person, token: str, back: str) -> Ending | None:
+        """End somebody's session at their provider, from where they come `back`.
+
+        None where it has no safe place for that, or is a provider here no more. `token` is the ID token of their
+        login, or empty; without it providers may ask people whether they mean it. Raises Unavailable where the
+        provider does not answer (OpenID Connect RP-Initiated Logout 1.0, section 2).
+        """
+        provider = provider_of(self._access(), person)
+        endpoint = None if provider is None else self._endpoints.of(provider).ends_at
+        if provider is None or endpoint is None:
+            return None
+        state = secrets.token_urlsafe(32)
+        query = {"client_id": provider.client_id, "post_logout_redirect_uri": back, "state": state}
+        hint = {"id_token_hint": token} if token else {}
+        return Ending(asked(endpoint, {**hint, **query}), state)
 
     def _provider(self, name: str) -> LoginProvider:
         found = next((one for one in self.providers if one.name == name), None)
@@ -184,27 +197,6 @@ class CodeFlow:
         except (JoseError, ValidationError, ValueError, RecursionError):
             return None
         return begun if begun.nbf - LEEWAY_SECONDS <= self._now().timestamp() < begun.exp else None
-
-    def _endpoints(self, provider: LoginProvider) -> Endpoints:
-        with self._lock:
-            found, until = self._known.get(provider.issuer, (None, 0.0))
-            if self._clock() >= until:
-                found = self._discovered(provider)
-                until = self._clock() + (PAUSE_SECONDS if found is None else FRESH_SECONDS)
-                self._known[provider.issuer] = found, until
-        if found is None:
-            raise Unavailable(f"{provider.title} does not answer as it should; try again in a minute")
-        return found
-
-    def _discovered(self, provider: LoginProvider) -> Endpoints | None:
-        try:
-            raw = document(self._http, configuration_at(provider.issuer))
-            found = Endpoints.model_validate_json(raw)
-            for each in (found.authorization_endpoint, found.token_endpoint):
-                require_safe(each.partition("?")[0])
-        except (httpx.HTTPError, ValidationError, ValueError, RecursionError):
-            return None
-        return found if found.issuer == provider.issuer else None
 
     def _redeem(self, provider: LoginProvider, endpoints: Endpoints, code: str, verifier: str, back: str) -> str:
         """The ID token for a code (RFC 6749, section 4.1.3)."""

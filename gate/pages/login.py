@@ -1,4 +1,4 @@
-"""Logging in and out with a browser."""
+"""Logging in with a browser."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from gate.identity.authentication import Login
 from gate.identity.browsing import SECONDS
 from gate.identity.proof import NotProven, Why
 from gate.identity.users import PIPELINES
+from gate.pages.cookies import keep
 from gate.pages.rendering import HEADERS, render
-from gate.pages.route import LOGIN, OWN_FORM, cookie_name, is_own_address, is_secure, page_router
+from gate.pages.route import LOGIN, OWN_FORM, cookie_name, is_own_address, page_router
 from gate.service import Service, TheService
 
 router = page_router()
@@ -49,25 +50,7 @@ async def log_in(request: Request, service: TheService) -> Response:
 
 def began(answer: Response, request: Request, service: TheService, session: str, seconds: int) -> Response:
     """The answer, with which a browser gets a session."""
-    answer.set_cookie(
-        cookie_name(request, service),
-        session,
-        max_age=seconds,
-        httponly=True,
-        samesite="strict",
-        secure=is_secure(request, service),
-    )
-    return answer
-
-
-@router.post("/logout", dependencies=[OWN_FORM])
-async def log_out(request: Request, service: TheService) -> Response:
-    """Have the browser forget its session."""
-    answer = RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER, HEADERS)
-    answer.delete_cookie(
-        cookie_name(request, service), httponly=True, samesite="strict", secure=is_secure(request, service)
-    )
-    return answer
+    return keep(answer, request, service, cookie_name(request, service), session, seconds)
 
 
 def ask_again(service: Service, wanted: str, error: str) -> Response:
@@ -75,13 +58,21 @@ def ask_again(service: Service, wanted: str, error: str) -> Response:
     return _form(service, wanted, error, "", HTTPStatus.FORBIDDEN)
 
 
-def _form(service: Service, wanted: str, error: str, name: str = "", status: int = 200) -> Response:
+def ask_after(service: Service, said: str = "", error: str = "") -> Response:
+    """The form for somebody who has logged out."""
+    return _form(service, "/", error, said=said)
+
+
+def _form(
+    service: Service, wanted: str, error: str, name: str = "", status: int = 200, *, said: str = ""
+) -> Response:
     return render(
         "login.html",
         status,
         title="Log in",
         wanted=wanted,
         error=error,
+        said=said,
         name=name,
         reader=None,
         providers=service.code_flow.providers,

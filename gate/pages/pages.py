@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from gate.pages import audit, files, images, impact, login, overview, provider_login, reports, rules, searches
+from gate.pages import (
+    audit,
+    files,
+    images,
+    impact,
+    login,
+    logout,
+    overview,
+    provider_login,
+    reports,
+    rules,
+    searches,
+)
 
 ROUTERS: Final = (
     overview.router,
@@ -16,5 +28,6 @@ ROUTERS: Final = (
     audit.router,
     login.router,
     provider_login.router,
+    logout.router,
     files.router,
 )

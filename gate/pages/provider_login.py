@@ -10,9 +10,11 @@ from starlette.responses import RedirectResponse, Response
 from gate.identity.asking import address_of, in_login_threads
 from gate.identity.code_flow import SECONDS
 from gate.identity.proof import NotProven
+from gate.pages.cookies import forget, keep
 from gate.pages.login import ask_again, began
+from gate.pages.logout import remembered
 from gate.pages.rendering import HEADERS, render
-from gate.pages.route import LOGIN, cookie_name, is_own_address, is_secure, page_router
+from gate.pages.route import LOGIN, cookie_name, is_own_address, page_router
 from gate.service import Service, TheService, root_url
 
 router = page_router()
@@ -38,15 +40,8 @@ async def leave(
     except NotProven as error:
         return ask_again(service, wanted, error.message)
     answer = RedirectResponse(begun.url, 303, HEADERS)
-    answer.set_cookie(
-        _cookie(request, service),
-        begun.cookie,
-        max_age=SECONDS,
-        httponly=True,
-        samesite="lax",  # the way back begins at the provider
-        secure=is_secure(request, service),
-    )
-    return answer
+    # The way back begins at the provider.
+    return keep(answer, request, service, _cookie(request, service), begun.cookie, SECONDS, site="lax")
 
 
 @router.get(f"{LOGIN}/with/{{name}}/callback")
@@ -57,7 +52,7 @@ async def come_back(name: str, request: Request, service: TheService) -> Respons
     cookie = request.cookies.get(_cookie(request, service), "")
     answered = {key: given[key][:LONGEST] for key in _ANSWERED if len(given.getlist(key)) == 1}
     try:
-        person, wanted = await in_login_threads(
+        arrived = await in_login_threads(
             service.authentication,
             service.code_flow.finish,
             name,
@@ -65,13 +60,15 @@ async def come_back(name: str, request: Request, service: TheService) -> Respons
             answered,
             _back(service, request, name),
         )
-        session, seconds = service.browsing.begin_person(person)
+        session, seconds = service.browsing.begin_person(arrived.person)
     except NotProven as error:
         service.authentication.refused(name[:64], address, error.message)
         return _forgotten(ask_again(service, "/", error.message), request, service)
     # The browser comes from the provider, and would send the session's cookie after one more step only.
-    page = render("onward.html", title="One moment", wanted=wanted if is_own_address(wanted) else "/", reader=None)
-    return _forgotten(began(page, request, service, session, seconds), request, service)
+    wanted = arrived.wanted if is_own_address(arrived.wanted) else "/"
+    page = render("onward.html", title="One moment", wanted=wanted, reader=None)
+    page = began(page, request, service, session, seconds)
+    return _forgotten(remembered(page, request, service, arrived.token, seconds), request, service)
 
 
 def _back(service: Service, request: Request, name: str) -> str:
@@ -84,7 +81,4 @@ def _cookie(request: Request, service: TheService) -> str:
 
 def _forgotten(answer: Response, request: Request, service: TheService) -> Response:
     """The answer, with which the browser forgets that it was sent away: each way back is gone once."""
-    answer.delete_cookie(
-        _cookie(request, service), httponly=True, samesite="lax", secure=is_secure(request, service)
-    )
-    return answer
+    return forget(answer, request, service, _cookie(request, service), site="lax")

@@ -57,6 +57,8 @@ class TestIssuer:
         self.codes: dict[str, tuple[str, dict[str, str]]] = {}
         self.changed: dict[str, Any] = {}
         self.key = "first"
+        self.ends_at = ""
+        self.gone: list[str] = []
 
     @property
     def url(self) -> str:
@@ -70,7 +72,9 @@ class TestIssuer:
         if self.down:
             return None
         if path == "/.well-known/openid-configuration":
+            end = {"end_session_endpoint": self.ends_at} if self.ends_at else {}
             return {
+                **end,
                 "issuer": self.calls_itself or self.url,
                 "jwks_uri": f"{self.url}/keys",
                 "authorization_endpoint": f"{self.url}/authorize?tenant=one",
@@ -94,6 +98,13 @@ class TestIssuer:
         self.codes[code] = query["as"], query
         answer = urlencode({"code": code, "state": query["state"], "iss": self.url})
         return f"{query['redirect_uri']}?{answer}"
+
+    def end(self, query: dict[str, str]) -> str:
+        """Where somebody goes on whose session has ended (RP-Initiated Logout 1.0): the hint says who."""
+        token = jwt.decode(query["id_token_hint"], self.keys[self.key])
+        assert token.claims["aud"] == query["client_id"]
+        self.gone.append(token.claims["sub"])
+        return f"{query['post_logout_redirect_uri']}?{urlencode({'state': query['state']})}"
 
     def redeem(self, form: dict[str, str], authorization: str) -> tuple[int, dict[str, str]]:
         """The ID token for a code, which is good once (RFC 6749, RFC 7636)."""
@@ -138,9 +149,10 @@ def running() -> Iterator[TestIssuer]:
             path, _, query = self.path.partition("?")
             if path == "/authorize":
                 self._say(200, issuer.authorize(dict(parse_qsl(query))).encode(), "text/html")
-            elif path == "/allow":
+            elif path in {"/allow", "/end"}:
+                leave = issuer.allow if path == "/allow" else issuer.end
                 self.send_response(302)
-                self.send_header("Location", issuer.allow(dict(parse_qsl(query))))
+                self.send_header("Location", leave(dict(parse_qsl(query))))
                 self.send_header("Content-Length", "0")
                 self.end_headers()
             else:

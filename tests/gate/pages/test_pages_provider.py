@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey
 
+from gate.store import Store
 from tests.gate.identity.oidc_issuer import TestIssuer, running
 from tests.gate.pages.conftest import NOW, Site, let_in_by, served
 from tests.gate.pages.test_pages import Outline, page
@@ -79,8 +83,89 @@ def test_people_come_with_the_rights_of_their_groups(site, issuer):
         assert {address.split("/")[2] for address in outline.links("/images/")} > {"fraud"}
         assert "/audit" in outline.links("/")
         assert client.get("/api/images").status_code == 401
-        client.post("/logout")
+        answer = client.post("/logout")
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/login")
         assert client.get("/images").status_code == 303
+
+
+def ended(client: httpx.Client) -> dict[str, str]:
+    """What a browser that logs out brings to the provider."""
+    answer = client.post("/logout")
+    (onward,) = [one for _, one in Outline(answer.text).elements if one.get("http-equiv") == "refresh"]
+    address = urlsplit((onward["content"] or "").removeprefix("0; url="))
+    assert address.path == "/end"
+    return dict(parse_qsl(address.query))
+
+
+def test_logging_out_ends_the_session_at_the_provider_too(site, issuer):
+    issuer.ends_at = f"{issuer.url}/end?tenant=one"
+    with site.visitor() as client:
+        log_in(site, issuer, client, "alice")
+        asked = ended(client)
+        assert client.get("/images").status_code == 303
+        assert sorted(client.cookies) == ["mlgate-logout"]
+        assert (asked["client_id"], asked["tenant"]) == ("mlgate", "one")
+        back = issuer.end(asked)
+        assert issuer.gone == ["1234"]
+        assert back.startswith(f"{site.url}/logout/done?")
+        for forged in (f"{site.url}/logout/done", f"{site.url}/logout/done?state=another"):
+            assert client.get(forged).headers["Location"] == "/login"
+        assert "logged out, here and at your provider" in page(client, back).text
+        assert not client.cookies
+        assert client.get(back).headers["Location"] == "/login"
+
+
+def test_a_form_of_another_site_logs_nobody_out(site, issuer):
+    issuer.ends_at = f"{issuer.url}/end"
+    with site.visitor() as client:
+        log_in(site, issuer, client, "alice")
+        answer = client.post("/logout", headers={"Origin": "https://evil.example"})
+        assert (answer.status_code, "Set-Cookie" in answer.headers) == (403, False)
+        assert client.get("/images").status_code == 200
+
+
+def test_the_session_here_ends_whatever_the_provider_does(site, issuer):
+    issuer.ends_at = "http://sso.example/end"  # an ID token does not go there
+    with site.visitor() as client:
+        log_in(site, issuer, client, "alice")
+        assert client.post("/logout").headers["Location"] == "/login"
+        assert not client.cookies
+        log_in(site, issuer, client, "alice")
+        access = site.root / "data" / "access.yaml"
+        access.write_text(access.read_text().replace("name: corp", "name: other"))
+        assert client.post("/logout").headers["Location"] == "/login"
+        assert not client.cookies
+
+
+def test_a_provider_that_is_away_is_told_to_who_logs_out(site, issuer):
+    """This gate has not asked the provider anything yet, as one of several that share the session's key."""
+    issuer.down = True
+    with closing(Store(site.root / "data" / "gate.db")) as store:
+        key = OctKey.import_key(store.secret("pages"))
+    begun = int(NOW.timestamp())
+    claims = {"aud": "mlgate/pages/person", "sub": "1234", "nbf": begun, "exp": begun + 60, "called": "alice"}
+    came_by = {"provider": "corp", "issuer": issuer.url, "client": "mlgate"}
+    with site.visitor() as client:
+        session = jwt.encode({"alg": "HS256"}, {**claims, **came_by, "claims": {"groups": ["ml-security"]}}, key)
+        client.cookies.set("mlgate", session, domain="127.0.0.1", path="/")
+        assert client.get("/images").status_code == 200
+        answer = client.post("/logout")
+        assert "logged out here, but maybe not at your provider: Example SSO does not" in Outline(answer.text).text
+        assert not client.cookies
+
+
+def test_without_a_token_that_fits_the_provider_is_told_the_client_alone(site, issuer):
+    issuer.ends_at = f"{issuer.url}/end"
+    issuer.people["alice"]["locale"] = "x" * 2048
+    with site.visitor() as client:
+        log_in(site, issuer, client, "alice")
+        assert sorted(ended(client)) == ["client_id", "post_logout_redirect_uri", "state"]
+
+
+def test_who_came_by_a_password_is_sent_nowhere(site, issuer):
+    issuer.ends_at = f"{issuer.url}/end"
+    with site.visitor("root") as client:
+        assert client.post("/logout").headers["Location"] == "/login"
 
 
 def test_an_address_counts_where_the_provider_has_verified_it(site, issuer):
