@@ -106,6 +106,8 @@ class Policy(BaseModel):
 
     name: str
     rules: tuple[Rule, ...] = ()
+    words: tuple[str, ...] = Field(default=("x",), min_length=1)
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +130,11 @@ class Policy(BaseModel):
         ),
         ("name: 1", "policy.yaml:1: name: Input should be a valid string"),
         ("", "policy.yaml:1: name is missing"),
+        ("name: x\nwords: one.txt", "policy.yaml:2: words: write a list: [one.txt]"),
+        ("name: x\nwords: 1", "policy.yaml:2: words: write a list"),
+        ("name: x\nwords: [1]", "policy.yaml:2: words.0: Input should be a valid string"),
+        ("name: x\nwords: []", "policy.yaml:2: words: Tuple should have at least 1 item after validation, not 0"),
+        ("name: x\nlabels: [a=b]", "policy.yaml:2: labels: write names and values: {NAME: value}"),
     ],
 )
 def test_mistakes_are_answered_with_the_line_and_the_nearest_right_word(text: str, complaint: str) -> None:
