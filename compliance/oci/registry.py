@@ -26,7 +26,7 @@ from compliance.oci.manifest import (
     parse_manifest,
 )
 from compliance.oci.referrers import as_referrer_entry, fallback_tag, parse_referrers
-from compliance.oci.transport import CHUNK, RegistryError, Transport, is_loopback
+from compliance.oci.transport import RegistryError, Transport, is_loopback
 from compliance.oci.upload import ONCE, Upload, passes
 from compliance.retries import Retries
 
@@ -96,8 +96,17 @@ class RegistryClient:
     @contextmanager
     def open_blob(self, repository: str, digest: Digest) -> Iterator[Iterator[bytes]]:
         """The blob as a stream. The iterator raises InvalidInput at its end when the bytes have another digest."""
+        with self.open_claimed_blob(repository, digest) as chunks:
+            yield _verified(chunks, digest, f"{self.registry}/{repository}")
+
+    @contextmanager
+    def open_claimed_blob(self, repository: str, digest: Digest) -> Iterator[Iterator[bytes]]:
+        """Whatever the registry sends as the blob, in pieces as they arrive.
+
+        Only for who holds the bytes against the digest before they count, as `Layout.write_stream` does.
+        """
         with self._read("GET", f"/v2/{repository}/blobs/{digest}", repository) as response:
-            yield _verified(response.iter_raw(CHUNK), digest, f"{self.registry}/{repository}")
+            yield response.iter_raw()
 
     def push_blob(
         self,
