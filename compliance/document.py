@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -84,13 +84,23 @@ def to_model(document: Document, model: type[ModelT], at: KeyPath = ()) -> Model
 def _as_invalid_input(
     error: ValidationError, document: Document, model: type[BaseModel], at: KeyPath
 ) -> InvalidInput:
+    found = error.errors(include_url=False)
     problems = [
         (document.where((*at, *problem["loc"])), _sentence(problem, model))
-        for problem in error.errors(include_url=False)
+        for problem in found
+        if not _follows_from_another(problem, found)
     ]
     first_at, first = problems[0]
     rest = [f"{where}: {text}" for where, text in problems[1:]]
     return InvalidInput("\n".join([first, *rest]), at=first_at)
+
+
+def _follows_from_another(problem: ErrorDetails, found: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is too short only since an item of it was not accepted."""
+    loc = problem["loc"]
+    return problem["type"] == "too_short" and any(
+        one["loc"][: len(loc)] == loc and one["loc"] != loc for one in found
+    )
 
 
 def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
@@ -98,6 +108,8 @@ def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
     name = ".".join(str(part) for part in loc if part != "[key]")
     if kind == "string_type" and type(problem["input"]) in {int, float}:
         message = "is a number, not text: put it in quotes"
+    if kind in {"tuple_type", "list_type"} and isinstance(problem["input"], str):
+        return f"{name}: is not a list: write [{problem['input']}]"
     message = _SHAPES.get(kind, message)
     if not name:
         return message

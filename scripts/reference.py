@@ -17,6 +17,7 @@ from pydantic import ByteSize
 from pydantic_core import PydanticUndefined
 
 from builder.cli import main as mlbuild
+from builder.cli.commands import STOPPED
 from builder.cli.context import DONE, INVALID, REFUSED
 from builder.settings import PREFIX, Settings
 from builder.spec import spec_schema
@@ -202,6 +203,7 @@ def _exit_codes() -> Iterator[str]:
     yield f"| {REFUSED} | refused by policy or by the gate; a test, a signature or a comparison failed |"
     yield f"| {INVALID} | an option or a file cannot be accepted; the message names file and line |"
     yield f"| {UNDECIDED} | could not decide: the scanner, a database or the registry cannot be used |"
+    yield f"| {STOPPED} | stopped by Ctrl-C before it was done |"
     yield "\nNothing but 0 may go on. What has not been decided is not admitted.\n"
     yield "`mlbuild run` and `mlbuild shell` end as the program in the image does. `mlbuild fix`"
     yield f"ends with {REFUSED} while the packages do not comply, `mlbuild base outdated` while an update is"

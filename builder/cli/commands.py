@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 
@@ -83,6 +83,9 @@ PLACES: Final = {
 
 EVERYTHING: Final = Place("project", "everything")
 
+STOPPED: Final = 130
+"""The exit code after Ctrl-C, as shells have it: nothing was refused."""
+
 
 class Commands(click.Group):
     """A group whose commands stand in PLACES."""
@@ -105,6 +108,13 @@ class Commands(click.Group):
             if near is None:
                 raise
             raise click.UsageError(f"{error.message} Did you mean {near!r}?", ctx) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nstopped", err=True)
+            ctx.exit(STOPPED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         limit = formatter.width - 6 - max(map(len, PLACES))  # as click does it, by the commands themselves

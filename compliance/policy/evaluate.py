@@ -8,7 +8,7 @@ from datetime import datetime
 
 from compliance.evidence import Evidence, VulnerabilityScan
 from compliance.instants import in_utc
-from compliance.policy import vex_notes, waivers
+from compliance.policy import stage_notes, vex_notes, waivers
 from compliance.policy.canonical import digest_of
 from compliance.policy.decision import Decision, Effect, RuleOutcome, Status, Verdict
 from compliance.policy.exemptions import exemptions
@@ -37,6 +37,7 @@ def evaluate(policies: PolicySet, evidence: Evidence, at: datetime, *, later: bo
         evidence_digest=digest_of(evidence),
         databases=tuple(replace(one, updated=in_utc(one.updated)) for one in seen.databases),
         notes=seen.notes
+        + stage_notes.notes(policies, evidence.subject)
         + waivers.notes(policies.waivers, outcomes, evidence.subject, moment)
         + vex_notes.notes(policies, outcomes, evidence.subject, moment),
         outcomes=outcomes,

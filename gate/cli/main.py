@@ -11,6 +11,8 @@ from compliance.errors import ComplianceError, InvalidInput
 
 USAGE: Final = 2
 UNDECIDED: Final = 3
+STOPPED: Final = 130
+"""The exit code after Ctrl-C, as shells have it."""
 
 COMMANDS: Final = {
     "audit": ("audit:audit", "The audit log: who did what, in a chain of hashes that shows every later change."),
@@ -66,6 +68,9 @@ class _Commands(click.Group):
             if error.remedy:
                 click.echo(f"  -> {error.remedy}", err=True)
             ctx.exit(USAGE if isinstance(error, InvalidInput) else UNDECIDED)
+        except KeyboardInterrupt:
+            click.echo("\nstopped", err=True)
+            ctx.exit(STOPPED)
 
 
 def load(place: str) -> click.Command:

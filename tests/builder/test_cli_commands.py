@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from builder.cli import main
-from builder.cli.commands import EVERYTHING, PLACES, Place, load
+from builder.cli.commands import EVERYTHING, PLACES, STOPPED, Commands, Place, load
 
 LONG = 1000
 
@@ -37,6 +37,14 @@ def test_what_is_run_in_an_image_keeps_its_own_options() -> None:
     given = load(PLACES["run"]).make_context("run", words).params
     assert (given["image"], given["command"]) == (".", ("python", "-c", "print(1)", "-e"))
     assert given["env"] == ("PORT=9000",)
+
+
+def test_ctrl_c_is_no_verdict() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    told = CliRunner().invoke(Commands("mlbuild", invoke_without_command=True, callback=interrupted))
+    assert (told.exit_code, told.stderr) == (STOPPED, "\nstopped\n")
 
 
 def test_a_command_that_is_not_there_is_a_mistake() -> None:

@@ -106,7 +106,8 @@ class Policy(BaseModel):
 
     name: str
     rules: tuple[Rule, ...] = ()
-    labels: dict[str, str] = {}
+    words: tuple[str, ...] = Field(default=("x",), min_length=1)
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ class Policy(BaseModel):
             "name: x\nrules:\n- id: a\n  only_fixable: true",
             "policy.yaml:4: unknown key 'only_fixable', did you mean 'only-fixable'?",
         ),
-        ("name: x\nquite-other: 1", "policy.yaml:2: unknown key 'quite-other'; known: name, rules, labels"),
+        ("name: x\nquite-other: 1", "policy.yaml:2: unknown key 'quite-other'; known: name, rules, words, labels"),
         (
             "name: x\nrules:\n- id: a\n  effect: dney",
             "policy.yaml:4: rules.0.effect: unknown value 'dney', did you mean 'deny'?",
@@ -131,10 +132,14 @@ class Policy(BaseModel):
         ("name: 3.10", "policy.yaml:1: name: is a number, not text: put it in quotes"),
         ("name: [x]", "policy.yaml:1: name: Input should be a valid string"),
         ("name: true", "policy.yaml:1: name: Input should be a valid string"),
-        ("name: x\nrules: a", "policy.yaml:2: rules: is not a list: write [one, another]"),
+        ("name: x\nrules: a", "policy.yaml:2: rules: is not a list: write [a]"),
         ("name: x\nrules: [a]", "policy.yaml:2: rules.0: is not a mapping of keys to values"),
         ("name: x\nlabels: a", "policy.yaml:2: labels: is not a mapping of keys to values"),
         ("", "policy.yaml:1: name is missing"),
+        ("name: x\nwords: one.txt", "policy.yaml:2: words: is not a list: write [one.txt]"),
+        ("name: x\nwords: 1", "policy.yaml:2: words: is not a list: write [one, another]"),
+        ("name: x\nwords: [1]", "policy.yaml:2: words.0: is a number, not text: put it in quotes"),
+        ("name: x\nwords: []", "policy.yaml:2: words: Tuple should have at least 1 item after validation, not 0"),
     ],
 )
 def test_mistakes_are_answered_with_the_line_and_the_nearest_right_word(text: str, complaint: str) -> None:

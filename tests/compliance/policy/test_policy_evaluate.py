@@ -54,6 +54,21 @@ def test_a_set_without_rules_refuses_everything() -> None:
     assert "no rule applies to 'serving/iris' in stage 'serving'" in decision.outcomes[0].violations[0].message
 
 
+@pytest.mark.parametrize(
+    ("stage", "notes"),
+    [
+        ("servng", ("no policy is for the stage 'servng', did you mean 'serving'?",)),
+        ("serving", ()),
+        ("notebooks", ()),
+        (None, ()),
+    ],
+)
+def test_a_stage_that_looks_misspelt_is_told(stage: str | None, notes: tuple[str, ...]) -> None:
+    given = given_evidence(Subject("team/x", stage))
+    assert evaluate(policy_set(rule(), reach=Reach(stages=("serving", "training"))), given, AT).notes == notes
+    assert evaluate(policy_set(rule()), given, AT).notes == ()
+
+
 def test_a_set_whose_policies_are_for_others_refuses() -> None:
     policies = policy_set(rule(), reach=Reach(repositories=("training/**",)))
     assert evaluate(policies, given_evidence(), AT).verdict is Verdict.REFUSED
