@@ -52,7 +52,7 @@ def upload(client: httpx.Client, *files: tuple[str, bytes | str]) -> httpx.Respo
 def ended(client: httpx.Client, answer: httpx.Response) -> Outline:
     """The page that an upload leads to, once there is nothing to wait for."""
     assert answer.status_code == 303, answer.text
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while "Look again" in (outline := page(client, answer.headers["Location"])).text:
         assert time.monotonic() < deadline
     return outline
@@ -262,7 +262,7 @@ def test_a_preview_stopped_while_policies_are_copied_leaves_nothing(tmp_path, mo
 
     def slow(policies: Path, target: Path) -> Path:
         copying.set()
-        assert stopped.wait(30)
+        assert stopped.wait(120)
         return snapshot(policies, target)
 
     monkeypatch.setattr("gate.previews.previews.snapshot", slow)
@@ -272,7 +272,7 @@ def test_a_preview_stopped_while_policies_are_copied_leaves_nothing(tmp_path, mo
     async def run() -> None:
         async with Previews(tmp_path, tmp_path / "policies").open() as previews:
             preview = previews.begin("0", previews.new_place(), [], NOW, Slow())
-            await asyncio.to_thread(copying.wait, 30)
+            await asyncio.to_thread(copying.wait, 120)
             preview.stop()
             await asyncio.sleep(0.1)
             assert not preview.ended.is_set()
