@@ -47,6 +47,18 @@ REFUSED_OF: Final = 5
 ENDING_OF: Final = 40
 """One admitted image in so many no longer complies."""
 
+NO_HIGH: Final = """\
+name: strict
+rules:
+  - id: no-known-high
+    check: vulnerabilities
+    with: {severities: [high]}
+    effect: deny
+    why: High ones are exploited within days.
+    fix: Run `mlbuild fix`.
+"""
+"""A policy that refuses what is seeded with a vulnerability: each is high."""
+
 _NOT_READ: Final = Absent("made up")
 _RULES: Final = Digest.of(b"rules")
 
@@ -94,7 +106,7 @@ def evidence_of(repository: str, names: Sequence[str], number: int) -> Evidence:
         aliases=("GHSA-made-up",),
     )
     layers = tuple(
-        Layer(Digest.of(b"%d" % each), Digest.of(b"z%d" % each), 1_000_000 * (each + 1), origin, None)
+        Layer(_diff_id(each), Digest.of(b"z%d" % each), 1_000_000 * (each + 1), origin, None)
         for each, origin in enumerate((Origin.BASE, None, None))
     )
     return Evidence(
@@ -174,13 +186,16 @@ def _outcomes(package: str, *, denied: bool) -> tuple[RuleOutcome, ...]:
         "CVE-2026-1000",
         f"{package} has CVE-2026-1000, which is known to be exploitable from the network",
         origin=Origin.DEPENDENCY,
+        layer=_diff_id(1),
         chain=("fastapi", "starlette"),
         remedy="Take 2.0: mlbuild fix",
         severity="high",
         aliases=("GHSA-made-up",),
         fixed="2.0",
     )
-    of_base = Violation("pkg:deb/debian/openssl@3.0", "CVE-2026-2000", "openssl is old", origin=Origin.BASE)
+    of_base = Violation(
+        "pkg:deb/debian/openssl@3.0", "CVE-2026-2000", "openssl is old", origin=Origin.BASE, layer=_diff_id(0)
+    )
     status = Status.DENIED if denied else Status.PASSED
     return (
         RuleOutcome(
@@ -204,6 +219,11 @@ def _outcomes(package: str, *, denied: bool) -> tuple[RuleOutcome, ...]:
             (of_base,),
         ),
     )
+
+
+def _diff_id(number: int) -> Digest:
+    """Which layer that is, from the bottom up."""
+    return Digest.of(b"%d" % number)
 
 
 def _manifest(number: int) -> Manifest:

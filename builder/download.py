@@ -26,10 +26,7 @@ from builder.cache import Cache, storing
 from builder.index_auth import IndexAuth
 from builder.layers.tar import CHUNK
 from builder.progress import Advance
-from compliance.retries import Retries
-
-_TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-
+from compliance.retries import TRANSIENT, Retries
 
 _TIMEOUT: Final = httpx.Timeout(30.0, connect=15.0)
 
@@ -119,7 +116,7 @@ class Download:
         if status in {206, 416}:
             self._start_over(stream)
             raise _Cut(f"the server cannot resume (status {status})")
-        if status in _TRANSIENT:
+        if status in TRANSIENT:
             raise _Cut(f"the server answered {status}")
         if status != 200:
             raise self._failed(f"could not be fetched: the server answered {status}", _remedy(status))

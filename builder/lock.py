@@ -24,6 +24,7 @@ from builder.models.lock import lock_models
 from builder.one_answer import resolve_for_all
 from builder.progress import Progress
 from builder.requirement_files import read_inputs
+from builder.requirement_hashes import check_hashes
 from builder.requirements import Inputs
 from builder.sdists.needed import opening
 from builder.sdists.resolve import Resolution, Resolver
@@ -96,6 +97,7 @@ def lock_project(
     for (target, one), pins, answer in zip(base_of.items(), targets, answers, strict=True):
         for followed in inputs.locks:
             followed.check(answer.packages, alone=len(spec.requirements or ()) == 1 and not spec.dependencies)
+        check_hashes(inputs, answer.packages, target)
         why = trace([asked.requirement for asked in inputs.asked], answer.metadata, target)
         yanked = read_yanked(answer.packages, environment, workers) if ask_yanked else {}
         wheels = _locked_wheels(answer, why, yanked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from builder.lockfile import LockFile, Pins
 from builder.models.asked import asked
 from builder.requirement_files import read_inputs
+from builder.requirement_hashes import allows
 from builder.requirements import Inputs
 from builder.spec import SPEC_NAME, Spec
 from builder.target import Target
@@ -26,6 +27,8 @@ def is_current(lock: LockFile, spec: Spec, base: BaseDefinition, *further: BaseD
         current, reason = _is_current(part, spec, pins_of(spec, inputs, one))
         if not current:
             return False, reason
+        if not allows(inputs, part.wheels, part.pins.target):
+            return False, "the requirements allow other files, by their hashes"
     return True, "the lock answers the spec"
 
 

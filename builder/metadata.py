@@ -13,7 +13,6 @@ import hashlib
 import io
 import os
 import re
-import ssl
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,12 +27,12 @@ from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from builder.errors import BuilderError
-from builder.index_auth import IndexAuth
-from builder.indexes import has_system_certificates
+from builder.index_client import IndexClient, index_client
 from builder.licences import licence_of, recognise, spdx
 from builder.progress import Progress
 from builder.uv import ResolvedWheel
 from compliance.errors import Unavailable
+from compliance.retries import Retries
 
 TAIL: Final = 1 << 15
 """How many bytes are asked for at once. Most wheels' METADATA and directory fit."""
@@ -68,6 +67,7 @@ def read_metadata(
     environment: Mapping[str, str],
     progress: Progress,
     workers: int = 8,
+    retries: Retries = Retries(),  # noqa: B008 - frozen
 ) -> dict[str, WheelMetadata]:
     """The metadata of each wheel by package name, from the cache or from the index, several at once.
 
@@ -75,7 +75,7 @@ def read_metadata(
     an address cannot be read and BuilderError when what is there is not the wheel it should be.
     """
     with (
-        index_client(environment) as client,
+        index_client(environment, retries) as client,
         ThreadPoolExecutor(workers) as pool,
         progress.bytes("metadata", None) as advance,
     ):
@@ -89,19 +89,7 @@ def read_metadata(
     return {wheel.name: _parsed(wheel, kept) for wheel, kept in zip(wheels, found, strict=True)}
 
 
-def index_client(environment: Mapping[str, str]) -> httpx.Client:
-    """A client for package indexes, with the credentials that `environment` gives for them."""
-    verify = ssl.create_default_context() if has_system_certificates() else True
-    return httpx.Client(
-        auth=IndexAuth(environment),
-        headers={"Accept-Encoding": "identity"},
-        timeout=httpx.Timeout(30.0),
-        follow_redirects=True,
-        verify=verify,
-    )
-
-
-def _cached(wheel: ResolvedWheel, directory: Path, client: httpx.Client) -> _Kept:
+def _cached(wheel: ResolvedWheel, directory: Path, client: IndexClient) -> _Kept:
     path = directory / f"{wheel.sha256}.json"
     try:
         os.utime(path)  # it is in use
@@ -114,7 +102,7 @@ def _cached(wheel: ResolvedWheel, directory: Path, client: httpx.Client) -> _Kep
     return kept
 
 
-def _fetched(wheel: ResolvedWheel, client: httpx.Client) -> _Kept:
+def _fetched(wheel: ResolvedWheel, client: IndexClient) -> _Kept:
     try:
         with zipfile.ZipFile(_source(wheel, client)) as archive:
             member = next((info for info in archive.infolist() if _METADATA_PATH.fullmatch(info.filename)), None)
@@ -138,7 +126,7 @@ def _fetched(wheel: ResolvedWheel, client: httpx.Client) -> _Kept:
         ) from error
 
 
-def _source(wheel: ResolvedWheel, client: httpx.Client) -> Path | _RemoteFile:
+def _source(wheel: ResolvedWheel, client: IndexClient) -> Path | _RemoteFile:
     """Where a wheel is read from: a wheel that was built on this machine has an address of it."""
     if wheel.url.startswith("file:"):
         return Path(unquote(urlsplit(wheel.url).path))
@@ -166,7 +154,7 @@ def _parsed(wheel: ResolvedWheel, kept: _Kept) -> WheelMetadata:
 class _RemoteFile(io.RawIOBase):
     """A file behind a URL, of which only the parts that are read are fetched."""
 
-    def __init__(self, wheel: ResolvedWheel, client: httpx.Client) -> None:
+    def __init__(self, wheel: ResolvedWheel, client: IndexClient) -> None:
         self._wheel = wheel
         self._client = client
         self._position = 0
@@ -212,8 +200,7 @@ class _RemoteFile(io.RawIOBase):
 
     def _request(self, wanted: str) -> int:
         """Fetch a range and keep it; the file's whole size."""
-        answer = self._client.get(self._wheel.url, headers={"Range": f"bytes={wanted}"})
-        answer.raise_for_status()
+        answer = self._client.get(self._wheel.url, {"Range": f"bytes={wanted}"})
         found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if answer.status_code == httpx.codes.PARTIAL_CONTENT and found is not None:
             self._parts.append((int(found["first"]), answer.content))

@@ -19,7 +19,8 @@ from builder.elf import MAGIC, SharedObject, read_shared_object, seekable
 from builder.layers.archive import Archive, open_archive
 from builder.layers.wheel import WheelInput
 from builder.progress import Progress
-from compliance.oci.layer import absolute, members, open_layer
+from compliance.oci.layer import open_layer
+from compliance.oci.layer_members import absolute, members
 
 FORMAT: Final = 1
 """Of the records: those of another format are made again."""

@@ -20,7 +20,8 @@ from builder.workshop import Workshop
 from compliance.attest.provenance import PREDICATE_TYPE, read_provenance, read_sources
 from compliance.errors import InvalidInput
 from compliance.oci.digest import Digest
-from compliance.oci.layer import members, open_layer
+from compliance.oci.layer import open_layer
+from compliance.oci.layer_members import members
 from compliance.oci.manifest import ImageConfig
 from compliance.oci.registry import RegistryClient
 

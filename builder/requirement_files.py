@@ -18,6 +18,7 @@ from packaging.specifiers import SpecifierSet
 from builder.conda import read_environment
 from builder.foreign_locks import UV_LOCK, ForeignLock, read_pylock, read_uv_lock
 from builder.indexes import without_credentials
+from builder.requirement_hashes import read_hashes
 from builder.requirements import Asked, Inputs
 from builder.spec import Spec
 from compliance.errors import InvalidInput, Location
@@ -26,6 +27,7 @@ _COMMENT: Final = re.compile(r"(^|\s)#.*$")
 _PER_REQUIREMENT_OPTIONS: Final = re.compile(r"\s--(?:hash|config-settings?|global-option)\b.*$")
 _OPTION: Final = re.compile(r"(?P<name>-[A-Za-z]|--[a-z][a-z-]*)(?:\s*=\s*|\s+|(?<=^-[A-Za-z]))?(?P<value>.*)")
 _LOOKS_LOCAL: Final = re.compile(r"(?:\.{0,2}/|\.{1,2}$|file:|.*\.(?:whl|zip|tar\.gz)$)")
+_ADDRESS: Final = re.compile(r"(?!file:)[a-z][a-z+]*://")
 _LONG: Final = {
     "-r": "--requirement",
     "-c": "--constraint",
@@ -139,9 +141,18 @@ class _Reader:
         if line.startswith("-"):
             self._option(line, path, at, constraint)
         else:
-            self.take(_PER_REQUIREMENT_OPTIONS.sub("", line), at, constraint=constraint)
+            options = _PER_REQUIREMENT_OPTIONS.search(line)
+            text = line[: options.start()] if options else line
+            self.take(text, at, constraint=constraint, hashes=read_hashes(options[0] if options else "", at))
 
-    def take(self, text: str, at: Location, *, constraint: bool) -> None:
+    def take(self, text: str, at: Location, *, constraint: bool, hashes: frozenset[str] = frozenset()) -> None:
+        if _ADDRESS.match(text):
+            raise InvalidInput(
+                f"{without_credentials(text)!r} names no package",
+                at=at,
+                remedy="Write NAME @ ADDRESS, with the https:// address of a wheel; what is in version control "
+                "needs one too.",
+            )
         if _LOOKS_LOCAL.match(text) and " @ " not in text:
             raise InvalidInput(
                 f"{text!r} is a local file or folder, which nobody else can install",
@@ -162,7 +173,7 @@ class _Reader:
                 at=at,
                 remedy="Ask for a version on an index, or for the https:// address of a wheel.",
             )
-        (self.constraints if constraint else self.asked).append(Asked(requirement, at))
+        (self.constraints if constraint else self.asked).append(Asked(requirement, at, hashes))
 
     def _option(self, line: str, path: Path, at: Location, constraint: bool) -> None:
         match = _OPTION.fullmatch(line)

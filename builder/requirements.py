@@ -16,10 +16,14 @@ from compliance.errors import Location
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One requirement the user wrote, and where. `text` is its canonical form, without credentials."""
+    """One requirement the user wrote, and where. `text` is its canonical form, without credentials.
+
+    `hashes` are the sha256 of the files that it allows; none where it allows all.
+    """
 
     requirement: Requirement
     at: Location
+    hashes: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:

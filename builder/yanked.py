@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from builder.metadata import index_client
+from builder.index_client import IndexClient, index_client
 from builder.uv import ResolvedWheel
+from compliance.retries import Retries
 
 _JSON = "application/vnd.pypi.simple.v1+json"
 
@@ -32,22 +33,24 @@ class _Project(BaseModel):
 
 
 def read_yanked(
-    wheels: Sequence[ResolvedWheel], environment: Mapping[str, str], workers: int = 8
+    wheels: Sequence[ResolvedWheel],
+    environment: Mapping[str, str],
+    workers: int = 8,
+    retries: Retries = Retries(),  # noqa: B008 - frozen
 ) -> dict[str, bool | None]:
     """Whether each wheel was yanked, by package name; None where its index cannot be asked or does not say."""
-    with index_client(environment) as client, ThreadPoolExecutor(workers) as pool:
+    with index_client(environment, retries) as client, ThreadPoolExecutor(workers) as pool:
         said = pool.map(lambda wheel: _is_yanked(wheel, client), wheels)
         return {wheel.name: yanked for wheel, yanked in zip(wheels, said, strict=True)}
 
 
-def _is_yanked(wheel: ResolvedWheel, client: httpx.Client) -> bool | None:
+def _is_yanked(wheel: ResolvedWheel, client: IndexClient) -> bool | None:
     if wheel.index is None:
         return None
     try:
         answer = client.get(
-            f"{wheel.index.rstrip('/')}/{wheel.name}/", headers={"Accept": _JSON, "Accept-Encoding": "gzip"}
+            f"{wheel.index.rstrip('/')}/{wheel.name}/", {"Accept": _JSON, "Accept-Encoding": "gzip"}
         )
-        answer.raise_for_status()
         files = _Project.model_validate_json(answer.content).files
     except (httpx.HTTPError, ValidationError):
         return None

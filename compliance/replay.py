@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from compliance.archive import judged_names, read_judged
-from compliance.policy.impact import Replay, VerdictChange, change_of
+from compliance.policy.impact import Replay, change_of
 from compliance.policy.loader import load_policies
+from compliance.policy.verdict_change import VerdictChange
 
 FEW: Final = 200
 """Up to this many pairs, starting processes costs more than they save."""

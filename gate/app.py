@@ -81,16 +81,7 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         publication = Publication(store, intents, upstream.client, now)
         kept = timedelta(seconds=settings.uploads_kept)
         reconciler = Reconciler(store, intents, publication, upstream.client, now, uploads_kept=kept)
-        admission = Admission(
-            store,
-            rulebook,
-            cache,
-            upstream.client,
-            publication,
-            layers=LayerMemory(data / "cache" / "trivy"),
-            image_bytes=settings.image_bytes,
-            now=now,
-        )
+        admission = _admission(settings, store, rulebook, cache, upstream, publication, now)
         summaries = Summaries(admission, store, upstream.client, signer, gate=settings.public_url)
         stack.enter_context(summaries.catching_up())
         rejudging = Rejudging(store, rulebook, now, summaries.catch_up_soon)
@@ -104,15 +95,12 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
         # The databases are looked for now, so that the first push does not wait for a download.
         warming = asyncio.create_task(asyncio.to_thread(admission.problems))
         stack.callback(warming.cancel)
-        web = stack.enter_context(httpx.Client(headers={"User-Agent": "mlgate"}))
-        issuer_tokens = IssuerTokens(web, now)
-        authentication = _authentication(settings, store, passwords, access, issuer_tokens, now)
-        stack.enter_context(closing(authentication))
+        authentication, browsing, code_flow = _identity(settings, store, passwords, access, stack, now)
         yield Service(
             settings=settings,
             authentication=authentication,
-            browsing=Browsing(store.secret("pages"), authentication, access, now),
-            code_flow=CodeFlow(access, web, issuer_tokens, store.secret("pages"), now),
+            browsing=browsing,
+            code_flow=code_flow,
             store=store,
             upstream=upstream,
             admission=admission,
@@ -143,6 +131,27 @@ def _rulebook(settings: Settings, store: Store, now: Callable[[], datetime]) -> 
     )
 
 
+def _admission(
+    settings: Settings,
+    store: Store,
+    rulebook: Rulebook,
+    cache: BlobCache,
+    upstream: Upstream,
+    publication: Publication,
+    now: Callable[[], datetime],
+) -> Admission:
+    return Admission(
+        store,
+        rulebook,
+        cache,
+        upstream.client,
+        publication,
+        layers=LayerMemory(settings.data / "cache" / "trivy"),
+        image_bytes=settings.image_bytes,
+        now=now,
+    )
+
+
 def _judges(settings: Settings, metrics: Metrics, admission: Admission, summaries: Summaries) -> Judges:
     return Judges(
         metrics.judging()(admission.judge),
@@ -152,15 +161,18 @@ def _judges(settings: Settings, metrics: Metrics, admission: Admission, summarie
     )
 
 
-def _authentication(
+def _identity(
     settings: Settings,
     store: Store,
     passwords: Passwords,
     access: Watched[AccessFile],
-    issuer_tokens: IssuerTokens,
+    stack: AsyncExitStack,
     now: Callable[[], datetime],
-) -> Authentication:
-    return Authentication(
+) -> tuple[Authentication, Browsing, CodeFlow]:
+    """What tells who asks: of clients, of readers of pages, and of those who come from a provider."""
+    web = stack.enter_context(httpx.Client(headers={"User-Agent": "mlgate"}))
+    issuer_tokens = IssuerTokens(web, now)
+    authentication = Authentication(
         passwords,
         access,
         Tokens(store.secret("tokens"), settings.token_seconds, now),
@@ -169,6 +181,9 @@ def _authentication(
         Limits(settings.request_rate),
         store.audit,
     )
+    stack.enter_context(closing(authentication))
+    browsing = Browsing(store.secret("pages"), authentication, access, now)
+    return authentication, browsing, CodeFlow(access, web, issuer_tokens, store.secret("pages"), now)
 
 
 async def open_upstream(settings: Settings, secret: bytes, stack: AsyncExitStack) -> Upstream:

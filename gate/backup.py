@@ -31,6 +31,7 @@ SQLITE_COPY: Final = "gate.db"
 POSTGRESQL_COPY: Final = "gate.dump"
 USERS: Final = "users.yaml"
 ACCESS: Final = "access.yaml"
+NOTIFY: Final = "notify.yaml"
 
 
 def back_up(settings: Settings, target: Path) -> None:
@@ -86,9 +87,14 @@ def restore(settings: Settings, source: Path) -> None:
 
 
 def _files(settings: Settings) -> Sequence[tuple[Path, str]]:
-    """What a gate keeps beside its database, and what it is called in a backup."""
+    """What a gate keeps beside its database, and what it is called in a backup.
+
+    Files with secrets that the access and notify files name are not among them, nor is what others look after too:
+    settings, the cluster file, certificates, policies, bases and trusted keys.
+    """
     beside = [(settings.data / name, name) for name in (CHECKPOINTS, KEY, NAME_FILE)]
-    return [*beside, (settings.users_file, USERS), (settings.access_file, ACCESS)]
+    rest = [(settings.users_file, USERS), (settings.access_file, ACCESS), (settings.notify_file, NOTIFY)]
+    return [*beside, *rest]
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:

@@ -76,8 +76,8 @@ class BlobCache:
                 os.utime(self._kept.path(digest))
                 layout.add_file(self._kept.path(digest), digest)
                 return
-        with client.open_blob(repository, digest) as chunks:
-            layout.write_stream(chunks, digest)
+        with client.open_claimed_blob(repository, digest) as chunks:
+            layout.write_stream(chunks, digest)  # holds them against the digest
         with self._lock:
             self._kept.add_file(layout.path(digest), digest)
 

@@ -17,7 +17,7 @@ from compliance.inventory import Inventory, ModelFile
 from compliance.models import LayerMemory
 from compliance.oci.diffids import WrongLayer
 from compliance.oci.digest import Digest
-from compliance.oci.layer import UnsafeMember
+from compliance.oci.layer_members import UnsafeMember
 from compliance.oci.layout import Layout
 from compliance.oci.manifest import Descriptor, Manifest, parse_config
 from compliance.oci.registry import RegistryClient

@@ -18,9 +18,9 @@ from compliance.oci.digest import Digest
 from compliance.oci.manifest import Manifest, parse_manifest
 from compliance.policy.decision import Decision, Verdict
 from compliance.policy.evaluate import evaluate
-from compliance.policy.impact import owner_of
 from compliance.policy.later import blocking
 from compliance.policy.reports import one_line
+from compliance.policy.verdict_change import owner_of
 from gate.audit.entry import GATE, Action, Event
 from gate.decision_record import record_of, stored_evidence
 from gate.due import Due

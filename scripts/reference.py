@@ -205,7 +205,7 @@ def _exit_codes() -> Iterator[str]:
     yield "\nNothing but 0 may go on. What has not been decided is not admitted.\n"
     yield "`mlbuild run` and `mlbuild shell` end as the program in the image does. `mlbuild fix`"
     yield f"ends with {REFUSED} while the packages do not comply, `mlbuild base outdated` while an update is"
-    yield "pending.\n"
+    yield f"pending. `mlbuild login` ends with {INVALID} where the login is turned down.\n"
     yield f"`mlgate` ends with {USAGE} for an option or a file that cannot be accepted, and with"
     yield f"{UNDECIDED} where something that it needs cannot be used. `mlgate audit verify`"
     yield "ends with 1 where it finds a change."

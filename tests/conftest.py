@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,15 +15,22 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.examples import QUICK
 from tests.workplace import gate, iris, legacy, workplace
 
 __all__ = ["gate", "iris", "legacy", "workplace"]  # fixtures, which pytest finds here
 
 settings.register_profile("any machine", deadline=None)  # a busy one is slow now and then
-settings.register_profile("quick", deadline=None, max_examples=20)  # for `make test-fast`
+settings.register_profile(QUICK, deadline=None, max_examples=20)
 settings.load_profile("any machine")
 
 LONGEST_NAME = 100  # of a parameter, in characters
+
+
+def pytest_configure() -> None:
+    """A shell without job control has what it starts with `&` ignore interrupts, which processes inherit."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -89,8 +97,8 @@ def _daemon(command: list[str], asked: list[str], log: Path) -> Iterator[None]:
     """Run a daemon until the block ends; it is there once the command `asked` succeeds."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
-    deadline = time.monotonic() + 30
-    while subprocess.run(asked, capture_output=True, timeout=30, check=False).returncode != 0:
+    deadline = time.monotonic() + 120
+    while subprocess.run(asked, capture_output=True, timeout=120, check=False).returncode != 0:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
@@ -98,4 +106,4 @@ def _daemon(command: list[str], asked: list[str], log: Path) -> Iterator[None]:
         time.sleep(0.2)
     yield
     process.terminate()
-    process.wait(timeout=60)
+    process.wait(timeout=120)

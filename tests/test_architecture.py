@@ -47,7 +47,7 @@ PURE_NEIGHBOURS = {
     *("compliance.oci.digest", "compliance.oci.manifest", "compliance.oci.reference", "compliance.strict_json"),
 }
 ALLOWED_BESIDES = {
-    "compliance.policy.registry": {"importlib", "pkgutil"},  # finds the checks, one file each
+    "compliance.policy.all_checks": {"importlib", "pkgutil"},  # finds the checks, one file each
     "compliance.policy.expressions": {"cel_expr_python"},  # evaluates CEL, which can reach nothing
 }
 DOING_IO = {

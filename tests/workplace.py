@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def gate(workplace: Workplace, iris: Path) -> Iterator[Gate]:
         yield Gate(host, data)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 MLGATE = (sys.executable, "-c", "from gate.cli import main; main()")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli.context import Session, failing_well, json_option
+from builder.cli.context import DIRECTORY, Session, failing_well, json_option
 from compliance.errors import InvalidInput, Location
 from compliance.oci.digest import Digest
 from compliance.oci.layout import REFERENCE_NAME, Layout
@@ -15,8 +15,6 @@ from compliance.scan.advisories import Advisory, compile_database, read_advisori
 from compliance.scan.artifact import TAG, pack
 from compliance.scan.mirror import parse_repository, publish_database
 from compliance.scan.trivy import TrivyDatabase
-
-_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.group(name="advisories")
@@ -47,7 +45,7 @@ def _counts(advisories: tuple[Advisory, ...]) -> dict[str, int]:
 
 
 @group.command()
-@click.argument("directory", type=_DIRECTORY, required=False)
+@click.argument("directory", type=DIRECTORY, required=False)
 @json_option
 @click.pass_obj
 @failing_well
@@ -73,7 +71,7 @@ def _words(counts: dict[str, int]) -> str:
 
 
 @group.command()
-@click.argument("directory", type=_DIRECTORY, required=False)
+@click.argument("directory", type=DIRECTORY, required=False)
 @click.option(
     "--output",
     "-o",
@@ -116,7 +114,7 @@ def _write_layout(folder: Path, root: Path) -> Digest:
 
 @group.command()
 @click.argument("target")
-@click.argument("directory", type=_DIRECTORY, required=False)
+@click.argument("directory", type=DIRECTORY, required=False)
 @json_option
 @click.pass_obj
 @failing_well

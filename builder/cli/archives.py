@@ -1,4 +1,4 @@
-"""Whose evidence a command judges again: a directory's, or everything that a gate has admitted."""
+"""The stored evidence that a command judges again: a directory's, or that of everything a gate has admitted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlbuild base`: the curated bases."""
+"""`mlbuild base`: the curated bases, listed, shown, built and locked."""
 
 from __future__ import annotations
 

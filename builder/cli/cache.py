@@ -1,4 +1,4 @@
-"""The commands about the cache: what is in it, and making it smaller."""
+"""`mlbuild cache`: what is in the cache, and making it smaller."""
 
 from __future__ import annotations
 

@@ -93,6 +93,19 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         return load(PLACES[cmd_name]) if cmd_name in PLACES else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from compliance.document import nearest  # imported here, since --help does not need it
+
+            near = nearest(args[0], PLACES)
+            if near is None:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean {near!r}?", ctx) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         limit = formatter.width - 6 - max(map(len, PLACES))  # as click does it, by the commands themselves
         listed = ((name, click.Command(name, help=PLACES[name].summary)) for name in sorted(PLACES))

@@ -1,4 +1,4 @@
-"""The commands that hold images against each other: diff and reproduce."""
+"""`mlbuild diff` and `mlbuild reproduce`: an image held against another, or against a second build of itself."""
 
 from __future__ import annotations
 

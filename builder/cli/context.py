@@ -49,6 +49,10 @@ class Session:
         if at is not None:
             self.workshop.at = at
 
+    def policies_in(self, named: Path | None) -> Path:
+        """The directory of policies that was named, else the one in use."""
+        return named if named is not None else self.workshop.settings.policies
+
     def forbid_sdists(self) -> None:
         """Build no package from source from here on."""
         self.workshop.settings = self.workshop.settings.model_copy(update={"sdist": False})
@@ -88,6 +92,10 @@ no_sdist_option: Final = click.option(
 """`--no-sdist`, for commands that lock or build; MLBUILD_SDIST=false says the same for all of them."""
 
 
+DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
+"""A directory that is there."""
+
+
 class Day(click.ParamType[datetime]):
     """A date, or a date with a time, as ISO 8601 writes them; in UTC where no zone is given."""
 
@@ -104,7 +112,7 @@ class Day(click.ParamType[datetime]):
 
 
 def failing_well(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn expected errors into a message with the next step, and the exit code that DESIGN gives them."""
+    """Turn expected errors into a message with the next step and an exit code, as `fail` does."""
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -117,7 +125,7 @@ def failing_well(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def fail(error: ComplianceError) -> NoReturn:
-    """End with what went wrong, and the exit code for it."""
+    """End with what went wrong, and the exit code for it: INVALID for wrong input, else UNDECIDED."""
     describe(error)
     raise click.exceptions.Exit(INVALID if isinstance(error, InvalidInput) else UNDECIDED)
 

@@ -9,12 +9,12 @@ from rich.text import Text
 
 from compliance.document import nearest
 from compliance.errors import InvalidInput
+from compliance.policy.all_checks import checks
 from compliance.policy.check import AnyCheck
 from compliance.policy.decision import Effect
 from compliance.policy.difference import reach_words
 from compliance.policy.later_words import later_words
 from compliance.policy.model import Policy, PolicySet, Rule
-from compliance.policy.registry import checks
 from compliance.policy.strictness import Tone, direction_of, flow, values_of
 from compliance.policy.wording import count
 

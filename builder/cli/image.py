@@ -1,4 +1,4 @@
-"""The commands that start images, or put them where others start them."""
+"""`mlbuild run`, `shell` and `load`: start an image, or put it where others start it."""
 
 from __future__ import annotations
 

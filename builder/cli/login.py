@@ -12,8 +12,7 @@ from builder.cli.context import Session, failing_well
 from builder.identity_token import identity_token
 from compliance.errors import InvalidInput
 from compliance.oci.credentials import Credentials, remember
-from compliance.oci.login import open_session
-from compliance.oci.registry import RegistryClient
+from compliance.oci.login import open_session, require_accepted
 
 OIDC_USER = "oidc"
 """The user name under which a gate takes the token of a CI as password."""
@@ -65,8 +64,7 @@ def login(
         raise InvalidInput("--audience and --token-file go with --oidc", remedy="Add --oidc.")
     else:
         credentials = _asked(username, from_stdin=password_stdin)
-    with RegistryClient(host, credentials=credentials) as client:
-        client.ping()
+    require_accepted(host, credentials)
     path = remember(host, credentials)
     who = "this CI job" if oidc else credentials.username
     session.out.print(f"logged in to {host} as {who} (kept in {path})", soft_wrap=True)

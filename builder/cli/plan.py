@@ -1,4 +1,4 @@
-"""The command that shows the layers before they are made."""
+"""`mlbuild plan`: the layers of a build, before they are made."""
 
 from __future__ import annotations
 

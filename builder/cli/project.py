@@ -1,4 +1,4 @@
-"""The commands that make things of the project in this directory: lock, build, and all at once."""
+"""`mlbuild lock` and `mlbuild build` for the project in this directory, and all steps at once."""
 
 from __future__ import annotations
 

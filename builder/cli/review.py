@@ -10,28 +10,27 @@ from typing import Final
 import click
 
 from builder.cli.archives import archive_of
-from builder.cli.context import REFUSED, Day, Session, failing_well
+from builder.cli.context import DIRECTORY, REFUSED, Day, Session, failing_well
 from builder.github_comment import PullRequest
 from compliance.archive import judged_names
 from compliance.errors import InvalidInput, Location
+from compliance.policy.coverage import Coverage
 from compliance.policy.difference import difference
 from compliance.policy.impact import last_announcement
-from compliance.policy.lint import lint, rules_that_failed
+from compliance.policy.lint import lint
 from compliance.policy.loader import load_policies, place_in
 from compliance.policy.reports.review import Impact, PolicyReview, review_to_markdown
-from compliance.policy.testing import TESTS, run_policy_tests
+from compliance.policy.testing import run_policy_tests
 from compliance.replay import Plan, replay_archive
 
 MARKER: Final = "<!-- mlbuild policy review -->"
 """What the comment begins with, by which it is found again; nobody sees it."""
 
-_DIRECTORY: Final = click.Path(exists=True, file_okay=False, path_type=Path)
-
 
 @click.command(name="review")
-@click.argument("old", type=_DIRECTORY)
-@click.argument("new", type=_DIRECTORY)
-@click.option("--evidence", type=_DIRECTORY, help="Judge this evidence again, stored by check --save-evidence.")
+@click.argument("old", type=DIRECTORY)
+@click.argument("new", type=DIRECTORY)
+@click.option("--evidence", type=DIRECTORY, help="Judge this evidence again, stored by check --save-evidence.")
 @click.option("--gate", metavar="HOST", help="Judge again what the gate at HOST[:PORT] has admitted.")
 @click.option("--at", type=Day(), help="Judge as of DATE instead of now.")
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="How many to use.")
@@ -78,9 +77,8 @@ def review(
 
 def _review(session: Session, old: Path, new: Path, impact: Impact | None) -> PolicyReview:
     before, after = load_policies(old), load_policies(new)
-    results = run_policy_tests(new) if any((new / TESTS).glob("*.yaml")) else ()
-    tested = rules_that_failed([one.decision for one in results]) if results else None
-    remarks = lint(after, session.workshop.at, tested=tested)
+    results = run_policy_tests(new, required=False)
+    remarks = lint(after, session.workshop.at, tested=Coverage.of([one.decision for one in results]))
     return PolicyReview(
         changes=difference(before, after),
         remarks=tuple(f"{place_in(new, one.file, one.place)}: {one.text}" for one in remarks),

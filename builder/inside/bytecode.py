@@ -38,7 +38,8 @@ from builder.layers.wheel import open_wheel
 from builder.progress import Progress
 from compliance.inventory import Origin
 from compliance.oci.digest import Digest
-from compliance.oci.layer import members, open_layer
+from compliance.oci.layer import open_layer
+from compliance.oci.layer_members import members
 
 LAYERS: Final = 8
 """How many layers the bytecode of an image takes at most: the number of buckets."""

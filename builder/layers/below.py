@@ -11,7 +11,8 @@ from typing import Final
 from builder.errors import BuilderError
 from builder.layers.deb import STATUS
 from builder.layers.tar import Entry, Kind, directory
-from compliance.oci.layer import members, open_layer
+from compliance.oci.layer import open_layer
+from compliance.oci.layer_members import members
 
 _KINDS: Final = {
     tarfile.DIRTYPE: Kind.DIRECTORY,

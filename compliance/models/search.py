@@ -24,7 +24,8 @@ from compliance.models.layer_files import FoundModel, FoundPrivilege, LayerFiles
 from compliance.oci.descriptions import require_modest
 from compliance.oci.diffids import MAX_IMAGE, Claim, Unpacked, check, claims, open_claimed
 from compliance.oci.digest import Digest
-from compliance.oci.layer import LayerStream, absolute, members, require_safe
+from compliance.oci.layer import LayerStream
+from compliance.oci.layer_members import absolute, members, require_safe
 from compliance.oci.layout import Layout
 
 CHUNK: Final = 1 << 20

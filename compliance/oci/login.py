@@ -5,11 +5,13 @@ from __future__ import annotations
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from compliance.errors import Unavailable
+from compliance.errors import InvalidInput, Unavailable
 from compliance.oci.authentication import Challenge
 from compliance.oci.credentials import IDENTITY_TOKEN, Credentials
-from compliance.oci.transport import RegistryError, is_loopback
+from compliance.oci.registry import RegistryClient, RegistryError
+from compliance.oci.transport import is_loopback
 
+_TURNED_DOWN = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
 _WAIT = httpx.Timeout(30)
 
 
@@ -20,7 +22,7 @@ class _Answer(BaseModel):
 def open_session(registry: str, credentials: Credentials) -> Credentials:
     """What to go on with after logging in: a session (the token specification's refresh token), else the same.
 
-    A CI's token is good for minutes; a session outlives a long push. Raises RegistryError when the login is
+    A CI's token is good for minutes; a session outlives a long push. Raises InvalidInput when the login is
     turned down, Unavailable when the registry or its token service does not answer.
     """
     plain = is_loopback(registry)
@@ -41,13 +43,24 @@ def open_session(registry: str, credentials: Credentials) -> Credentials:
     return _session(registry, answer, credentials)
 
 
+def require_accepted(registry: str, credentials: Credentials) -> None:
+    """Raise InvalidInput when the registry turns this login down, Unavailable when it does not answer."""
+    try:
+        with RegistryClient(registry, credentials=credentials) as client:
+            client.ping()
+    except RegistryError as error:
+        if error.status not in _TURNED_DOWN:
+            raise
+        raise InvalidInput(
+            f"log in to {registry}: {error.reason}",
+            remedy="Mend the user name or the password, or ask the platform team for an account.",
+        ) from error
+
+
 def _session(registry: str, answer: httpx.Response, credentials: Credentials) -> Credentials:
-    if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-        raise RegistryError(
-            answer.status_code,
-            "UNAUTHORIZED",
-            _reason(answer),
-            asked=f"log in to {registry}",
+    if answer.status_code in _TURNED_DOWN:
+        raise InvalidInput(
+            f"log in to {registry}: {_reason(answer)}",
             remedy="Ask the platform team which claims the gate's access file grants something.",
         )
     try:

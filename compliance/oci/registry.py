@@ -25,11 +25,12 @@ from compliance.oci.manifest import (
     Manifest,
     parse_manifest,
 )
-from compliance.oci.transport import CHUNK, RegistryError, Transport, is_loopback
+from compliance.oci.referrers import as_referrer_entry, fallback_tag, parse_referrers
+from compliance.oci.transport import RegistryError, Transport, is_loopback
 from compliance.oci.upload import ONCE, Upload, passes
 from compliance.retries import Retries
 
-__all__ = ["Credentials", "RawManifest", "RegistryClient", "RegistryError", "as_referrer_entry", "fallback_tag"]
+__all__ = ["Credentials", "RawManifest", "RegistryClient", "RegistryError"]
 
 _ACCEPT: Final = {"Accept": ", ".join(sorted(MANIFEST_TYPES | INDEX_TYPES))}
 
@@ -95,8 +96,17 @@ class RegistryClient:
     @contextmanager
     def open_blob(self, repository: str, digest: Digest) -> Iterator[Iterator[bytes]]:
         """The blob as a stream. The iterator raises InvalidInput at its end when the bytes have another digest."""
+        with self.open_claimed_blob(repository, digest) as chunks:
+            yield _verified(chunks, digest, f"{self.registry}/{repository}")
+
+    @contextmanager
+    def open_claimed_blob(self, repository: str, digest: Digest) -> Iterator[Iterator[bytes]]:
+        """Whatever the registry sends as the blob, in pieces as they arrive.
+
+        Only for who holds the bytes against the digest before they count, as `Layout.write_stream` does.
+        """
         with self._read("GET", f"/v2/{repository}/blobs/{digest}", repository) as response:
-            yield _verified(response.iter_raw(CHUNK), digest, f"{self.registry}/{repository}")
+            yield response.iter_raw()
 
     def push_blob(
         self,
@@ -187,7 +197,7 @@ class RegistryClient:
         if pages is None:
             found = self._fallback(repository, digest)
         else:
-            found = tuple(entry for page in pages for entry in _index(page).manifests)
+            found = tuple(entry for page in pages for entry in parse_referrers(page).manifests)
         return tuple(entry for entry in found if artifact_type in (None, entry.artifact_type))
 
     def tags(self, repository: str) -> tuple[str, ...]:
@@ -207,7 +217,7 @@ class RegistryClient:
 
     def _fallback(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
         try:
-            return _index(self.get_manifest(repository, fallback_tag(digest)).raw).manifests
+            return parse_referrers(self.get_manifest(repository, fallback_tag(digest)).raw).manifests
         except RegistryError as error:
             if error.status == httpx.codes.NOT_FOUND:
                 return ()
@@ -242,25 +252,6 @@ class RegistryClient:
             yield response
 
 
-def fallback_tag(subject: Digest) -> str:
-    """The tag that holds the referrers of `subject` where a registry has no API for them."""
-    return f"{subject.algorithm}-{subject.hex}"[:128]
-
-
-def as_referrer_entry(raw: bytes, document: Manifest | Index, digest: Digest | None = None) -> Descriptor:
-    """How the manifest `raw` stands in the list of its subject's referrers, by its sha256 if no other `digest`."""
-    artifact_type = document.artifact_type
-    if artifact_type is None and isinstance(document, Manifest):
-        artifact_type = document.config.media_type
-    return Descriptor(
-        media_type=document.media_type,
-        digest=digest or Digest.of(raw),
-        size=len(raw),
-        artifact_type=artifact_type,
-        annotations=document.annotations,
-    )
-
-
 def _scope(repository: str, actions: str) -> str:
     return f"repository:{repository}:{actions}"
 
@@ -272,13 +263,6 @@ def _verified(chunks: Iterator[bytes], digest: Digest, place: str) -> Iterator[b
         yield chunk
     if state.hexdigest() != digest.hex:
         raise InvalidInput(f"the blob {digest} of {place} does not hold the bytes its digest names")
-
-
-def _index(raw: bytes) -> Index:
-    document = parse_manifest(raw)
-    if not isinstance(document, Index):
-        raise InvalidInput("the list of referrers is not an index")
-    return document
 
 
 def _tag_list(raw: bytes) -> _TagList:

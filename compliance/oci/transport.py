@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
@@ -66,9 +68,12 @@ class Transport:
     def __init__(self, registry: str, credentials: Credentials | None, *, plain_http: bool) -> None:
         self.registry = registry
         self._base = f"{'http' if plain_http else 'https'}://{registry}"
+        trust_env = not is_loopback(registry)
         self._http = httpx.Client(
             timeout=_WAIT,
-            trust_env=not is_loopback(registry),
+            trust_env=trust_env,
+            # Needed even so: a registry may lead on to a storage that is spoken to over TLS.
+            verify=_authorities(trust_env=trust_env) if plain_http else True,
             limits=httpx.Limits(max_connections=32),
             headers={"Accept-Encoding": "identity", "User-Agent": "mlbuild"},
         )
@@ -177,6 +182,12 @@ class Transport:
             retry_after=retry_after,
             headers=response.headers,
         )
+
+
+@functools.cache
+def _authorities(*, trust_env: bool) -> ssl.SSLContext:
+    """Whom certificates are believed from. Read once, since that takes longer than most requests."""
+    return httpx.create_ssl_context(trust_env=trust_env)
 
 
 _CODES: Final = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NOT_FOUND", 405: "UNSUPPORTED", 429: "TOOMANYREQUESTS"}

@@ -11,7 +11,7 @@ from compliance.evidence import BuildStep, BuiltSdist, LockedPackage, Secret, Se
 from compliance.inventory import Ecosystem, Layer, ModelFile, Origin, Package, Privilege, PrivilegedFile
 from compliance.oci.digest import Digest
 from compliance.policy.check import Flag, kebab
-from compliance.policy.files import Day
+from compliance.policy.file_models import Day
 
 SHA256: Final = "5e" * 32
 BUILDER: Final = "urn:mlbuild:builder:local"

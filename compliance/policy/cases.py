@@ -40,7 +40,7 @@ from compliance.policy.case_entries import (
 )
 from compliance.policy.check import Flag
 from compliance.policy.decision import Status, Verdict
-from compliance.policy.files import Day, Name
+from compliance.policy.file_models import Day, Name
 
 TODAY: Final = date(2026, 11, 22)
 

@@ -56,7 +56,7 @@ class Hearing:
 
     @classmethod
     def of(cls, policies: PolicySet, evidence: Evidence, at: datetime, *, later: bool = False) -> Hearing:
-        """`later` is whether it is the evidence of what was admitted before."""
+        """What `policies` ask of `evidence` at this time; `later` is whether it is of what was admitted before."""
         return cls._of(policies, policies.threats.enrich(evidence), in_utc(at), later=later)
 
     @classmethod
@@ -82,7 +82,7 @@ class Hearing:
         self.results.update((rule, result) for rule, result in other.results.items() if rule in rules)
 
     def outcomes(self) -> tuple[RuleOutcome, ...]:
-        """What every rule says; where none asks anything, that."""
+        """What every rule says; where no rule is for the subject, `nothing_asked` alone."""
         return tuple([self.outcome(one) for one in self.questions]) or (nothing_asked(self.evidence),)
 
     def blocking(

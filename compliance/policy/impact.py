@@ -1,89 +1,21 @@
-"""What a changed set of policies would do to images that were judged before: whose verdict changes, why, when."""
+"""What a changed set of policies would do to images that were judged before: which verdicts change, and when."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from typing import Final
 
 from compliance.evidence import Evidence, Subject, VulnerabilityScan
 from compliance.instants import in_utc
-from compliance.inventory import Settings
-from compliance.policy.decision import Decision, Effect, Mode, RuleOutcome, Status, Verdict
+from compliance.policy.decision import Decision, Mode, Status, Verdict
 from compliance.policy.evaluate import verdict_of
 from compliance.policy.hearing import Hearing
 from compliance.policy.model import PolicySet, Waiver
-
-_OWNER_LABELS: Final = (
-    "owner",
-    "org.opencontainers.image.authors",
-    "maintainer",
-    "org.opencontainers.image.vendor",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What judging an image came to, and whether that blocks anything. `outcomes` hold all that do."""
-
-    outcomes: tuple[RuleOutcome, ...]
-    verdict: Verdict
-    mode: Mode
-
-    @classmethod
-    def of(cls, outcomes: tuple[RuleOutcome, ...], mode: Mode) -> Standing:
-        return cls(outcomes, verdict_of(outcomes), mode)
-
-    @property
-    def lets_in(self) -> bool:
-        return _lets_in(self.verdict, self.mode)
-
-    def differs(self, other: Standing) -> bool:
-        return (self.verdict, self.lets_in) != (other.verdict, other.lets_in)
-
+from compliance.policy.verdict_change import Standing, VerdictChange, change_between
 
 Difference = tuple[Standing, Standing]
 """How an image stood before, and how it stands after."""
-
-
-def _lets_in(verdict: Verdict, mode: Mode) -> bool:
-    return verdict is Verdict.ADMITTED or mode is Mode.AUDIT
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """A rule that made the difference: what it says now, and of how many findings the first is told."""
-
-    rule: str
-    policy: str
-    status: Status
-    text: str
-    remedy: str
-    findings: int
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictChange:
-    """An image that would be judged otherwise, or with other consequences.
-
-    `since` is the first day of that, None for at once.
-    """
-
-    subject: Subject
-    owner: str | None
-    before: Verdict
-    after: Verdict
-    since: date | None
-    reasons: tuple[Reason, ...]
-    mode_before: Mode = Mode.ENFORCE
-    mode_after: Mode = Mode.ENFORCE
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether it is let in now and would not be any more: where verdicts are only told, all are."""
-        return _lets_in(self.before, self.mode_before) and not _lets_in(self.after, self.mode_after)
 
 
 @dataclass(frozen=True)
@@ -120,7 +52,7 @@ class Replay:
 
     @cached_property
     def settled(self) -> frozenset[str]:
-        """Those of them that come to the same too: neither the rule changed nor what may excuse its findings."""
+        """The `unchanged` rules that come to the same: neither the rule changed nor what may excuse findings."""
         if self.old is None or self.old.vex != self.new.vex or _audits(self.old) or _audits(self.new):
             return frozenset()
         before = {rule.id: (policy.name, policy.vex, rule) for policy, rule in self.old.rules()}
@@ -155,11 +87,11 @@ def change_of(replay: Replay, evidence: Evidence, decision: Decision) -> Verdict
     """
     start = in_utc(replay.at)
     if found := _difference(replay, evidence, decision, start):
-        return _told(evidence, *found, None)
+        return change_between(evidence, *found, None)
     calm = start
     for moment in _turning_points(replay, evidence.subject, start):
         if found := _difference(replay, evidence, decision, moment):
-            return _told(evidence, *_first(replay, evidence, decision, (calm, moment), found))
+            return change_between(evidence, *_first(replay, evidence, decision, (calm, moment), found))
         calm = moment
     return None
 
@@ -243,52 +175,3 @@ def as_fresh(evidence: Evidence, then: datetime, at: datetime) -> Evidence:
     passed = in_utc(at) - in_utc(then)
     databases = tuple(replace(one, updated=in_utc(one.updated) + passed) for one in scan.databases)
     return replace(evidence, vulnerabilities=replace(scan, databases=databases))
-
-
-def _told(evidence: Evidence, before: Standing, after: Standing, since: date | None) -> VerdictChange:
-    return VerdictChange(
-        subject=evidence.subject,
-        owner=owner_of(evidence),
-        before=before.verdict,
-        after=after.verdict,
-        since=since,
-        reasons=tuple(_reasons(before, after)),
-        mode_before=before.mode,
-        mode_after=after.mode,
-    )
-
-
-def owner_of(evidence: Evidence) -> str | None:
-    """Whom an image's labels name: its owner, else its authors, maintainer or vendor."""
-    if not isinstance(evidence.settings, Settings):
-        return None
-    labels = dict(evidence.settings.labels)
-    named = (labels.get(label) for label in _OWNER_LABELS)
-    ending = (value for label, value in evidence.settings.labels if label.endswith(".owner"))
-    return next((one for one in (*named, *ending) if one), None)
-
-
-def _reasons(before: Standing, after: Standing) -> Iterator[Reason]:
-    """The rules that stand in the way now and did not before; when things got better, the other way round.
-
-    Where only the consequences change, those that stand in the way in both.
-    """
-    better = after.verdict is Verdict.ADMITTED or (after.verdict is before.verdict and after.lets_in)
-    found, other = (before, after) if better else (after, before)
-    same = after.verdict is before.verdict
-    blocking_there = set() if same else {outcome.rule for outcome in other.outcomes if _blocks(outcome)}
-    for outcome in found.outcomes:
-        if _blocks(outcome) and outcome.rule not in blocking_there:
-            yield _reason(outcome)
-
-
-def _blocks(outcome: RuleOutcome) -> bool:
-    undecided = outcome.status is Status.UNDECIDED and outcome.effect is Effect.DENY
-    return undecided or outcome.status is Status.DENIED
-
-
-def _reason(outcome: RuleOutcome) -> Reason:
-    found = [violation for violation in outcome.violations if violation.waiver is None]
-    text = found[0].message if found else outcome.reason or outcome.why
-    remedy = (found[0].remedy if found else None) or outcome.fix
-    return Reason(outcome.rule, outcome.policy, outcome.status, text, remedy, len(found))

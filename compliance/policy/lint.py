@@ -1,17 +1,18 @@
-"""What is doubtful about a set of policies that loads: rules that can never apply, that add nothing, waivers
-that excuse nothing, statements of authors whom nobody trusts."""
+"""What is doubtful about a set of policies that loads: rules that can never apply, that add nothing, that no
+test has seen at work, waivers that excuse nothing, statements of authors whom nobody trusts."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Final
 
-from compliance.policy.decision import Decision, Effect, Mode
+from compliance.policy.coverage import Coverage
+from compliance.policy.decision import Decision, Effect, Mode, Status
 from compliance.policy.model import Policy, PolicySet, Rule, Waiver
 from compliance.policy.strictness import Tone, parameter_changes
 from compliance.policy.waivers import EXPIRY_NOTICE_DAYS
@@ -35,18 +36,22 @@ def lint(
     at: datetime,
     *,
     decisions: Collection[Decision] = (),
-    tested: Collection[str] | None = None,
+    tested: Coverage | None = None,
 ) -> tuple[Remark, ...]:
     """Everything doubtful as of `at`.
 
     `decisions` are what the waivers were used in: one that excused nothing in any of them is remarked on.
-    `tested` are the ids of the rules that a policy test has seen fail, where tests were run.
+    `tested` is what the policy tests have seen, where they were to be run: none of them is remarked on too.
     """
     day = at.date()
     remarks = [
         remark
         for policy in policies.policies
-        for remark in (*_of_policy(policy), *_of_rules(policies, policy, day, tested))
+        for remark in (
+            *_of_policy(policy),
+            *_of_rules(policies, policy, day),
+            *_of_tests(policies, policy, tested),
+        )
     ]
     remarks += [remark for waiver in policies.waivers for remark in _of_waiver(policies, waiver, day, decisions)]
     remarks += _of_statements(policies)
@@ -67,10 +72,10 @@ def _of_policy(policy: Policy) -> Iterator[Remark]:
             yield Remark(policy.file, ("applies-to", "repositories", index), text)
 
 
-def _of_rules(policies: PolicySet, policy: Policy, day: date, tested: Collection[str] | None) -> Iterator[Remark]:
+def _of_rules(policies: PolicySet, policy: Policy, day: date) -> Iterator[Remark]:
     for index, rule in enumerate(policy.rules):
         place = ("rules", index)
-        if _reaches_nothing(policy) and not _extended(policies, policy):
+        if _never_applies(policies, policy):
             yield Remark(policy.file, place, f"rule {rule.id!r} can never apply: its policy fits no image")
         if rule.enforce_from is not None and rule.enforce_from <= day:
             yield Remark(
@@ -81,8 +86,47 @@ def _of_rules(policies: PolicySet, policy: Policy, day: date, tested: Collection
         above = _shadowing(policies, policy, rule, day)
         if above is not None:
             yield Remark(policy.file, place, above)
-        if tested is not None and rule.id not in tested:
-            yield Remark(policy.file, place, f"rule {rule.id!r} fails in no policy test")
+
+
+def _of_tests(policies: PolicySet, policy: Policy, tested: Coverage | None) -> Iterator[Remark]:
+    """Rules that no case makes fail or pass: of a policy that no case reaches one remark, not one for each."""
+    if tested is None or not policy.rules or _never_applies(policies, policy):
+        return
+    file = f"tests/{policy.file}"
+    seen = tested.found | tested.passed
+    if not any(rule.id in seen for rule in policy.rules):
+        text = f"no policy test is about policy {policy.name!r}, nothing shows what it refuses"
+        first = policy.rules[0]
+        todo = f"add cases to {file} that expect {_expected(first, _failure(first))}, and so for each rule"
+        yield Remark(policy.file, ("rules",), f"{text}: {todo}")
+        return
+    for index, rule in enumerate(policy.rules):
+        unseen = {
+            verb: _expected(rule, status)
+            for verb, status, ids in (
+                ("fails", _failure(rule), tested.found),
+                ("passes", Status.PASSED, tested.passed),
+            )
+            if rule.id not in ids
+        }
+        if unseen:
+            todo = f"add a case to {file} that expects {' and one that expects '.join(unseen.values())}"
+            text = f"rule {rule.id!r} {' or '.join(unseen)} in no policy test: {todo}"
+            yield Remark(policy.file, ("rules", index), text)
+
+
+def _failure(rule: Rule) -> Status:
+    return Status.WARNED if rule.effect is Effect.WARN else Status.DENIED
+
+
+def _expected(rule: Rule, status: Status) -> str:
+    """How a case says that it expects this, on a day when the rule is in force."""
+    day = f", with `at: {rule.enforce_from}`" if rule.enforce_from and status is Status.DENIED else ""
+    return f"`rules: {{{rule.id}: {status}}}`{day}"
+
+
+def _never_applies(policies: PolicySet, policy: Policy) -> bool:
+    return _reaches_nothing(policy) and not _extended(policies, policy)
 
 
 def _reaches_nothing(policy: Policy) -> bool:
@@ -187,8 +231,3 @@ def _used(waiver: Waiver, decisions: Collection[Decision]) -> bool:
         if outcome.rule == waiver.rule
         for violation in outcome.violations
     )
-
-
-def rules_that_failed(outcomes: Sequence[Decision]) -> frozenset[str]:
-    """The ids of the rules that found something in any of these decisions."""
-    return frozenset(one.rule for decision in outcomes for one in decision.outcomes if one.violations)

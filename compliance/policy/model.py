@@ -29,7 +29,7 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class RuleLater:
-    """The same of one rule. One that does not count later only warns then."""
+    """What a rule gives images that break it later: days, or only a warning where it does not count."""
 
     pullable_days: int | None = None
     counts: bool = True
@@ -71,6 +71,7 @@ class Reach:
 
     @property
     def is_all_but_exceptions(self) -> bool:
+        """Whether it is for everything but the exceptions, since these alone are named."""
         return bool(self.exceptions) and not self.stages and not self.repositories
 
     def covers(self, subject: Subject) -> bool:

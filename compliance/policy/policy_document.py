@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from compliance.document import Document, Key, nearest, to_model
 from compliance.errors import InvalidInput
+from compliance.policy.all_checks import checks
 from compliance.policy.check import Parameters
-from compliance.policy.files import PolicyFile, RuleEntry
+from compliance.policy.file_models import PolicyFile, RuleEntry
 from compliance.policy.model import Later, Policy, Reach, Rule, RuleLater
-from compliance.policy.registry import checks
 from compliance.policy.vex import VexTrust
 
 
@@ -65,7 +65,7 @@ def _parameters(document: Document, place: int, model: type[Parameters]) -> Para
 def unknown(
     kind: str, name: str, known: Mapping[str, object], document: Document, at: tuple[Key, ...]
 ) -> InvalidInput:
-    """That a file names what there is not, with the nearest of what there is."""
+    """The error for a name that there is not, with the nearest one that there is."""
     near = nearest(name, known)
     hint = f", did you mean {near!r}?" if near else ""
     listed = f"Known: {', '.join(known)}." if known else None

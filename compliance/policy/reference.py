@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from compliance.policy.all_checks import checks
 from compliance.policy.check import AnyCheck
-from compliance.policy.registry import checks
 from compliance.policy.vocabulary import VARIABLES
 
 

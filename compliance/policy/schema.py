@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from compliance.policy.all_checks import checks
 from compliance.policy.cases import CaseFile
-from compliance.policy.files import PolicyFile, WaiverFile
+from compliance.policy.file_models import PolicyFile, WaiverFile
 from compliance.policy.reference import reference_page
-from compliance.policy.registry import checks
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 

@@ -16,6 +16,8 @@ from compliance.policy.check import AnyCheck, Parameters
 
 
 class Tone(StrEnum):
+    """Whether a change lets less pass, lets more pass, or neither can be said of it."""
+
     STRICTER = "stricter"  # whatever passes now passed before
     LOOSER = "looser"  # whatever passed before passes now
     CHANGED = "changed"  # some may pass that did not, some may not that did

@@ -108,6 +108,7 @@ class VexStatement:
     reason: str = ""
 
     def is_about(self, violation: Violation, subject: Subject) -> bool:
+        """Whether the finding is in one of its products."""
         return any(product.covers(violation, subject) for product in self.products)
 
     @property

@@ -6,17 +6,20 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from compliance.evidence import Subject
+from compliance.policy.all_checks import checks
 from compliance.policy.check import Selector
 from compliance.policy.decision import RuleOutcome, Status
 from compliance.policy.model import Policy, PolicySet
-from compliance.policy.registry import checks
 from compliance.policy.vex import VexStatement
 from compliance.policy.waivers import EXPIRY_NOTICE_DAYS
 from compliance.policy.wording import count
 
 
 def notes(policies: PolicySet, outcomes: Sequence[RuleOutcome], subject: Subject, at: datetime) -> tuple[str, ...]:
-    """Sorted, each once. A statement about packages is about no one image, so it is never unused in one."""
+    """What readers of a decision should know of the statements: sorted, each once.
+
+    A statement about packages is about no one image, so it is never unused in one.
+    """
     if not policies.vex.statements:
         return ()
     by_name = {policy.name: policy for policy in policies.policies}

@@ -8,7 +8,7 @@ from typing import Final
 from compliance.document import Document, to_model
 from compliance.errors import InvalidInput
 from compliance.policy.check import Selector
-from compliance.policy.files import WaiverFile
+from compliance.policy.file_models import WaiverFile
 from compliance.policy.model import Approval, Policy, Rule, Scope, Waiver
 from compliance.policy.pattern import PackagePattern
 from compliance.policy.policy_document import unknown

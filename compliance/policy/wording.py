@@ -1,4 +1,4 @@
-"""How things are called when the engine speaks to people."""
+"""How packages, places and numbers are called in what people read."""
 
 from __future__ import annotations
 

@@ -18,9 +18,11 @@ from gate.settings import read_settings
 def backup(directory: Path, data: Path | None) -> None:
     """Write a backup to a new DIRECTORY, while the gate runs or not.
 
-    It holds the database as it is at one moment, the gate's key, who may do what (the users and access files), and
-    checkpoints of the audit log. Whoever has it can sign as the gate. What it does not hold: the bytes of images,
-    which are in the registry behind the gate (back that up afterwards), and your policies and trusted keys.
+    It holds the database as it is at one moment, the gate's key, who may do what (the users and access files), who
+    is told of what (the notify file), and checkpoints of the audit log. Whoever has it can sign as the gate. What
+    it does not hold: the bytes of images, which are in the registry behind the gate (back that up afterwards);
+    files with secrets that the access and notify files name; and your settings, cluster file, certificates,
+    policies, bases and trusted keys.
 
     \b
     Examples:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -113,6 +114,20 @@ class ClaimGrant(BaseModel):
         return Permission.of(self.role, patterns) if patterns else None
 
 
+def require_safe(url: str) -> None:
+    """Raise ValueError for an address whose answers anybody on the way could change."""
+    parts = urlsplit(url)
+    plain = parts.scheme == "http" and is_loopback(parts.netloc)
+    if not (parts.scheme == "https" or plain) or not parts.netloc or "@" in parts.netloc or parts.query:
+        raise ValueError(f"{url!r} cannot be trusted: write https://HOST[/PATH]")
+
+
+def _safe(url: str) -> str:
+    require_safe(url)
+    return url
+
+
+IssuerAddress = Annotated[str, AfterValidator(_safe)]
 IssuerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 
 
@@ -122,16 +137,10 @@ class Issuer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: IssuerName
-    issuer: str
+    issuer: IssuerAddress
     audience: Annotated[str, StringConstraints(min_length=1)]
     provider: Provider | None = None
     grants: tuple[ClaimGrant, ...] = Field(min_length=1)
-
-    @field_validator("issuer")
-    @classmethod
-    def _is_safe(cls, value: str) -> str:
-        require_safe(value)
-        return value
 
     @model_validator(mode="after")
     def _goes_by_ids(self) -> Issuer:
@@ -162,14 +171,6 @@ class Issuer(BaseModel):
     def permissions(self, claims: Mapping[str, Any]) -> tuple[Permission, ...]:
         """What a verified token may do."""
         return tuple(filter(None, (grant.permission(claims) for grant in self.grants)))
-
-
-def require_safe(url: str) -> None:
-    """Raise ValueError for an address whose answers anybody on the way could change."""
-    parts = urlsplit(url)
-    plain = parts.scheme == "http" and is_loopback(parts.netloc)
-    if not (parts.scheme == "https" or plain) or not parts.netloc or "@" in parts.netloc or parts.query:
-        raise ValueError(f"{url!r} cannot be trusted: write https://HOST[/PATH]")
 
 
 def _problem(kind: Provider, grant: ClaimGrant) -> str | None:

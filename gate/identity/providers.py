@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from compliance.errors import Unavailable
 from compliance.policy.pattern import matches
-from gate.identity.issuers import WILD, Claim, IssuerName, Values, require_safe, text_of
+from gate.identity.issuers import WILD, Claim, IssuerAddress, IssuerName, Values, text_of
 from gate.identity.permissions import Permission, RepositoryPattern, Role
 
 MOST_HOURS: Final = 8
@@ -66,7 +66,7 @@ class LoginProvider(BaseModel):
 
     name: IssuerName
     title: Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
-    issuer: str
+    issuer: IssuerAddress
     client_id: Annotated[str, StringConstraints(min_length=1, max_length=255)]
     client_secret_file: Path | None = None
     client_secret_variable: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
@@ -77,12 +77,6 @@ class LoginProvider(BaseModel):
     )
     hours: int = Field(default=MOST_HOURS, ge=1, le=MOST_HOURS)
     grants: tuple[PersonGrant, ...] = Field(min_length=1)
-
-    @field_validator("issuer")
-    @classmethod
-    def _is_safe(cls, value: str) -> str:
-        require_safe(value)
-        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> LoginProvider:

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 
 from compliance.errors import InvalidInput
 from compliance.policy.decision import Decision, Mode, Status, Verdict
-from compliance.policy.impact import owner_of
 from compliance.policy.reports import from_json
+from compliance.policy.verdict_change import owner_of
 from compliance.policy.wording import printable
 from gate.audit.entry import Action, StoredEntry, pullable_until
 from gate.decision_record import stored_evidence

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, cast
 
 from compliance.errors import InvalidInput
-from compliance.oci.layer import members, open_layer, require_safe
+from compliance.oci.layer import open_layer
+from compliance.oci.layer_members import members, require_safe
 from compliance.policy.loader import DATA, VEX
 from compliance.policy.waiver_document import WAIVERS
 from gate.previews.messages import Uploaded

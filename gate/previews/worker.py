@@ -22,11 +22,12 @@ from compliance.errors import InvalidInput
 from compliance.evidence import Evidence
 from compliance.policy.decision import Decision, Mode
 from compliance.policy.difference import difference
-from compliance.policy.impact import Replay, VerdictChange, change_of, last_announcement
+from compliance.policy.impact import Replay, change_of, last_announcement
 from compliance.policy.lint import lint
 from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
 from compliance.policy.policy_document import parse_policy
+from compliance.policy.verdict_change import VerdictChange
 from gate.previews.messages import (
     Accepted,
     Changed,

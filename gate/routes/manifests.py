@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from compliance.oci.digest import Digest
 from compliance.oci.manifest import OCI_INDEX, Index, parse_manifest
-from compliance.oci.registry import as_referrer_entry
+from compliance.oci.referrers import as_referrer_entry
 from compliance.policy.decision import Mode
 from gate.answers import VERSION, warning
 from gate.arrival import receive, too_large

@@ -158,7 +158,7 @@ REACH = """
 import socket, sys
 family, address = {family}, {address}
 other = socket.socket(family, socket.{kind})
-other.settimeout(5)
+other.settimeout(60)
 other.connect(address)
 other.send(b'hello')
 assert other.recv(5) == b'world'
@@ -170,7 +170,7 @@ def listening(family: socket.AddressFamily, kind: socket.SocketKind, address: ob
     """A server on this machine that answers `hello`; its address as Python writes it."""
     with socket.socket(family, kind) as server:
         server.bind(address)
-        server.settimeout(120)
+        server.settimeout(300)
         if kind is socket.SOCK_STREAM:
             server.listen()
         answering = threading.Thread(target=answer, args=(server, kind), daemon=True)
@@ -262,13 +262,13 @@ def test_a_build_that_is_stopped_within_a_step_leaves_no_container(workplace, wr
             during = containers() - before
         finally:
             running.send_signal(number)
-        assert running.wait(timeout=60) != 0
+        assert running.wait(timeout=120) != 0
     wait_until(lambda: not during & containers())
 
 
 def wait_until(done: Callable[[], object]) -> None:
     """Other tests on this machine have containers too, so what was seen may need a while to go."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.2)

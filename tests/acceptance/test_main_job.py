@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 from uv import find_uv_bin
+
+from tests.held_port import HeldPort
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,22 +27,21 @@ def test_the_shipped_example_is_admitted_pushed_pulled_and_answers(workplace, ir
     assert pushed.stdout.startswith(f"ADMITTED {gate.host}/serving/iris@sha256:")
     reference = pushed.stdout.split()[1]
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    held = HeldPort()
+    command = [sys.executable, "-c", "from builder.cli import main; main()", "run"]
     running = subprocess.Popen(
-        [sys.executable, "-c", "from builder.cli import main; main()", "run", "-e", f"PORT={port}", reference],
+        [*command, "-e", f"PORT={held.number}", reference],
         env=workplace.environment,
     )
     try:
-        assert ask(port) == {"species": ["setosa"]}
+        assert ask(held.number) == {"species": ["setosa"]}
     finally:
         running.terminate()
-        running.wait(timeout=30)
+        running.wait(timeout=120)
 
 
 def ask(port: int) -> object:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 120
     while True:
         try:
             answer = httpx.post(f"http://127.0.0.1:{port}/predict", json={"features": [[5.1, 3.5, 1.4, 0.2]]})
@@ -139,7 +139,7 @@ def test_the_digest_does_not_depend_on_the_python_of_the_machine(workplace, iris
         pytest.skip(f"there is no Python {version} on this machine")
     sync = [uv, "sync", "--quiet", "--frozen", "--no-default-groups", "--python", found.stdout.strip()]
     environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(tmp_path / "venv")}
-    subprocess.run(sync, cwd=ROOT, env=environment, check=True, timeout=300)
+    subprocess.run(sync, cwd=ROOT, env=environment, check=True, timeout=600)
     python = tmp_path / "venv" / "bin" / "python"
     cold = tmp_path / "cache"
     shutil.copytree(workplace.root / "cache" / "blobs", cold / "blobs", copy_function=os.link)
@@ -150,7 +150,7 @@ def test_the_digest_does_not_depend_on_the_python_of_the_machine(workplace, iris
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["image"] == wanted

@@ -11,7 +11,8 @@ import pytest
 
 from builder.platforms import host_architecture
 from compliance.oci.digest import Digest
-from compliance.oci.layer import members, open_layer
+from compliance.oci.layer import open_layer
+from compliance.oci.layer_members import members
 from compliance.oci.layout import Layout
 from compliance.oci.manifest import Index
 

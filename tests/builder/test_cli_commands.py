@@ -40,7 +40,13 @@ def test_what_is_run_in_an_image_keeps_its_own_options() -> None:
 
 
 def test_a_command_that_is_not_there_is_a_mistake() -> None:
-    assert CliRunner().invoke(main, ["nothing"]).exit_code == 2
+    told = CliRunner().invoke(main, ["zzzzzz"])
+    assert (told.exit_code, told.stderr.splitlines()[-1]) == (2, "Error: No such command 'zzzzzz'.")
+    told = CliRunner().invoke(main, ["chek"])
+    assert (told.exit_code, told.stderr.splitlines()[-1]) == (
+        2,
+        "Error: No such command 'chek'. Did you mean 'check'?",
+    )
 
 
 @pytest.mark.parametrize("place", [EVERYTHING, PLACES["build"]])

@@ -19,10 +19,10 @@ from compliance.archive import save_judged
 from compliance.errors import InvalidInput
 from compliance.evidence import Subject
 from compliance.inventory import Origin
+from compliance.policy.all_checks import checks
 from compliance.policy.decision import Effect, RuleOutcome, Status, Violation
 from compliance.policy.evaluate import evaluate
 from compliance.policy.loader import load_policies
-from compliance.policy.registry import checks
 from compliance.policy.reports import Place, to_json
 from tests.compliance.policy.policy_evidence import given_evidence
 

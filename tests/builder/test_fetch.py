@@ -131,7 +131,7 @@ def test_same_file_under_two_names_is_fetched_once(index: Index, cache: Cache) -
 
 def test_many_files_arrive_side_by_side(cache: Cache) -> None:
     """No server answers before all three have been asked."""
-    together = threading.Barrier(3, timeout=30)
+    together = threading.Barrier(3, timeout=120)
     first, second = DATA + b"1", DATA + b"2"
     with (
         serving(Index(hold=together.wait)) as index,
@@ -282,7 +282,7 @@ def test_local_file_that_is_gone_is_refused(tmp_path: Path, cache: Cache) -> Non
 
 def test_first_failure_ends_the_others(index: Index, cache: Cache) -> None:
     failed = threading.Event()
-    with serving(Index(hold=lambda: failed.wait(30))) as slow:
+    with serving(Index(hold=lambda: failed.wait(120))) as slow:
         index.statuses = [404]
         with pytest.raises(FetchError, match="404"):
             got(cache, artifact(slow.url), artifact(index.url, None, "0" * 64))
@@ -343,7 +343,7 @@ def test_two_builds_fetch_one_file_once(cache: Cache) -> None:
 
 
 def test_killed_build_leaves_what_had_arrived(cache: Cache) -> None:
-    with serving(Index(pause=60.0)) as index:
+    with serving(Index(pause=600.0)) as index:
         build = in_a_process_of_its_own(index, cache)
         partial = cache.directory("partial") / SHA256
         while not (partial.exists() and partial.stat().st_size > 1 << 20):

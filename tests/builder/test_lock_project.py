@@ -255,3 +255,29 @@ def test_a_lock_of_another_tool_is_not_replaced(workplace: Workplace) -> None:
     path.write_text('lock-version = "1.0"\ncreated-by = "other"\npackages = []\n')
     with pytest.raises(InvalidInput, match=r"pylock\.toml: was written by other, and would be replaced"):
         workplace.lock("tools\n")
+
+
+def test_a_file_that_the_hashes_do_not_allow_is_not_locked(workplace: Workplace) -> None:
+    right, wrong = workplace.lock("base-kit==1.0\n").wheels[0].sha256, "0" * 64
+    line = "base-kit==1.0 ; sys_platform == 'linux' --hash=sha256:{}\n"
+    other = "base-kit==1.0 ; sys_platform == 'win32' --hash=sha256:{}\n"
+    assert workplace.lock(line.format(right) + other.format(wrong)).wheels[0].sha256 == right
+    with pytest.raises(InvalidInput) as failure:
+        workplace.lock("# ours\n" + line.format(wrong))
+    assert failure.value.message == (
+        f"{workplace.directory}/requirements.txt:2: base_kit-1.0-cp311-cp311-manylinux_2_28_x86_64.whl has "
+        f"sha256 {right}, which is not among the hashes of base-kit here"
+    )
+    (workplace.directory / "limits.txt").write_text(f"base-kit==1.0 --hash=sha256:{wrong}\n")
+    with pytest.raises(InvalidInput, match=f"limits.txt:1: .* has sha256 {right}"):
+        workplace.lock("base-kit\n-c limits.txt\n")
+
+
+def test_a_lock_of_files_that_the_hashes_no_longer_allow_is_not_current(workplace: Workplace) -> None:
+    lock = workplace.lock("base-kit==1.0\n")
+    spec = read_spec(workplace.spec_path)
+    requirements = workplace.directory / "requirements.txt"
+    requirements.write_text(f"base-kit==1.0 --hash=sha256:{lock.wheels[0].sha256}\n")
+    assert is_current(lock, spec, workplace.base) == (True, "the lock answers the spec")
+    requirements.write_text(f"base-kit==1.0 --hash=sha256:{'0' * 64}\n")
+    assert is_current(lock, spec, workplace.base) == (False, "the requirements allow other files, by their hashes")

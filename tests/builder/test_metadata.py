@@ -11,7 +11,11 @@ from builder.metadata import TAIL, WheelMetadata, read_metadata
 from builder.progress import Quiet
 from builder.uv import ResolvedWheel
 from compliance.errors import Unavailable
+from compliance.retries import Retries
 from tests.builder.wheel_index import Index, make_wheel, serve_index
+from tests.cutting_proxy import cutting_proxy
+
+HASTY = Retries(tries=3, first_wait=0.01)
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def _resolved(index: Index, path: Path, *, size: int | None = None) -> ResolvedW
 
 def _read(wheel: ResolvedWheel, cache: Path) -> WheelMetadata:
     cache.mkdir(exist_ok=True)
-    return read_metadata([wheel], cache, {}, Quiet())[wheel.name]
+    return read_metadata([wheel], cache, {}, Quiet(), retries=HASTY)[wheel.name]
 
 
 def test_of_a_big_wheel_only_the_end_is_fetched(index: Index, tmp_path: Path) -> None:
@@ -141,6 +145,31 @@ def test_a_wheel_that_is_gone(index: Index, tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(Unavailable, match="answers 404"):
         _read(wheel, tmp_path / "cache")
+    assert len(index.log) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_index_that_is_busy_is_asked_again(index: Index, tmp_path: Path, status: int) -> None:
+    wheel = _resolved(index, make_wheel(index.files, "busy", requires=["a"]))
+    index.statuses = [status, status]
+    assert _read(wheel, tmp_path / "cache").requires == ("a",)
+
+
+def test_an_index_that_stays_busy(index: Index, tmp_path: Path) -> None:
+    wheel = _resolved(index, make_wheel(index.files, "busy"))
+    index.statuses = [503] * 10
+    with pytest.raises(Unavailable, match="answers 503"):
+        _read(wheel, tmp_path / "cache")
+    assert len(index.log) == 3
+
+
+def test_a_cut_connection_is_made_again(index: Index, tmp_path: Path) -> None:
+    wheel = _resolved(index, make_wheel(index.files, "cut", requires=["a"]))
+    with cutting_proxy(f"127.0.0.1:{index.port}") as proxy:
+        proxy.answer_cuts = [100, 300]
+        through = wheel.url.replace(str(index.port), str(proxy.port))
+        assert _read(replace(wheel, url=through), tmp_path / "cache").requires == ("a",)
+    assert len(index.log) == 3
 
 
 def test_an_index_that_is_down(index: Index, tmp_path: Path) -> None:

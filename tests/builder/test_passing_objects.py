@@ -15,7 +15,8 @@ from builder.objects import objects_of_wheels, unread_wheels
 from builder.progress import Quiet
 from builder.wheel_layers import make_wheel_layers
 from builder.wheel_plan import LayerRules, settled_plan
-from compliance.oci.layer import members, open_layer
+from compliance.oci.layer import open_layer
+from compliance.oci.layer_members import members
 from tests.builder.elf_file import shared_object
 
 if TYPE_CHECKING:

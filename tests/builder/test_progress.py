@@ -27,7 +27,7 @@ def test_tasks_of_many_threads_share_the_bars_and_leave_none() -> None:
     assert written.getvalue().rstrip().endswith("done")
     for thread in threading.enumerate():
         if type(thread).__name__ == "_RefreshThread":
-            thread.join(timeout=10)  # it was told to end, and does so at its next look
+            thread.join(timeout=120)  # it was told to end, and does so at its next look
             assert not thread.is_alive()
 
 

@@ -45,6 +45,19 @@ def test_reads_what_pip_reads(tmp_path: Path) -> None:
     assert [str(asked.at) for asked in inputs.asked if asked.name == "numpy"] == [f"{tmp_path}/requirements.txt:5"]
 
 
+def test_reads_which_files_a_line_allows(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text(
+        "--require-hashes\n"
+        "numpy==2.0 ; python_version >= '3.9' \\\n"
+        f"    --hash=sha256:{'a' * 64} \\\n"
+        f"    --hash sha512:{'b' * 128}  \\\n"
+        f"    --hash=sha256:{'C' * 64}  # two wheels\n"
+        "tqdm==4.0\n"
+    )
+    allowed = {asked.name: asked.hashes for asked in _inputs(tmp_path, "requirements.txt").asked}
+    assert allowed == {"numpy": {"a" * 64, "c" * 64}, "tqdm": frozenset()}
+
+
 def test_reads_pyproject(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\ndependencies = [\n  "numpy>=2",\n]\n')
     inputs = _inputs(tmp_path, "pyproject.toml")

@@ -17,6 +17,7 @@ from builder.errors import BuilderError
 from builder.layers.archive import open_archive
 from builder.layers.tar import Entry, Kind, write_layer
 from builder.layers.wheel import Environment, WheelInput, open_wheel
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from tests.builder.conftest import MakeWheel
@@ -291,7 +292,7 @@ def test_row_without_hash_is_completed_from_the_bytes(make_wheel: MakeWheel, tmp
 
 
 @given(st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(300))
 def test_damaged_wheel_is_refused_or_read_truly(make_wheel: MakeWheel, data: st.DataObject) -> None:
     """Whatever bytes are altered: a clear refusal, or entries that are the original's."""
     wheel = make_wheel({"demo/__init__.py": b"x = 1\n" * 50, "demo-1.0.data/scripts/t": b"#!python\n"})

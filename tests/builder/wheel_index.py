@@ -75,7 +75,8 @@ def _record_hash(data: bytes) -> str:
 @dataclass
 class Index:
     """A running index. By file name, `uploaded` has other times than the usual one ("" for none), `yanked` what
-    is withdrawn, and why. `log` holds each request's path and how many bytes of body it was answered with."""
+    is withdrawn, and why. `statuses` are those of the next answers, before any true one. `log` holds each
+    request's path and how many bytes of body it was answered with."""
 
     files: Path
     port: int = 0
@@ -84,6 +85,7 @@ class Index:
     altered: bytes | None = None
     uploaded: dict[str, str] = field(default_factory=dict)
     yanked: dict[str, bool | str] = field(default_factory=dict)
+    statuses: list[int] = field(default_factory=list)
     log: list[tuple[str, int]] = field(default_factory=list)
 
     @property
@@ -115,7 +117,9 @@ def serve_index(files: Path, login: tuple[str, str] | None = None) -> Iterator[I
             pass
 
         def do_GET(self) -> None:
-            if index.login is not None and self.headers.get("Authorization") != _basic(index.login):
+            if index.statuses:
+                self._answer(index.statuses.pop(0), b"")
+            elif index.login is not None and self.headers.get("Authorization") != _basic(index.login):
                 self._answer(401, b"", {"WWW-Authenticate": 'Basic realm="index"'})
             elif self.path.startswith("/simple/"):
                 self._project(self.path.removeprefix("/simple/").strip("/"))

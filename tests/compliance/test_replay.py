@@ -13,16 +13,17 @@ from hypothesis import given, settings
 from compliance.archive import all_judged, judged_names, name_of, read_judged, save_judged
 from compliance.errors import InvalidInput
 from compliance.evidence import Evidence, Subject
-from compliance.inventory import Settings
 from compliance.oci.digest import Digest
 from compliance.policy.decision import Effect, Mode, Verdict
 from compliance.policy.evaluate import evaluate, judge, verdict_of
-from compliance.policy.impact import Replay, VerdictChange, change_of, last_announcement, owner_of
+from compliance.policy.impact import Replay, change_of, last_announcement
 from compliance.policy.loader import load_policies
 from compliance.policy.model import Policy, PolicySet, Reach, Waiver
+from compliance.policy.verdict_change import VerdictChange
 from compliance.policy.vex import VexTrust
 from compliance.replay import FEW, Plan, replay_archive
 from tests.compliance.policy.policy_evidence import AT, SUBJECT, evidence, given_evidence
+from tests.examples import examples
 
 RULE = """\
 name: team
@@ -51,6 +52,11 @@ def policies(folder: Path, severities: str, *, grace: int = 0, since: str = "202
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "team.yaml").write_text(RULE.format(severities=severities, grace=grace, since=since))
     return load_policies(folder)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> PolicySet:
+    return load_policies(Path(__file__).parents[2] / "policies")
 
 
 @pytest.fixture
@@ -149,22 +155,6 @@ def test_evidence_that_ages_on_a_disk_is_no_effect_of_a_policy(old: PolicySet) -
     assert change(old, old, compare=False, at=AT + timedelta(days=60), until=LATER) is None
 
 
-@pytest.mark.parametrize(
-    ("labels", "owner"),
-    [
-        ((), None),
-        ((("org.opencontainers.image.vendor", "Example"),), "Example"),
-        ((("org.opencontainers.image.vendor", "Example"), ("owner", "team-a")), "team-a"),
-        ((("com.example.owner", "team-b"),), "team-b"),
-    ],
-)
-def test_whose_an_image_is_stands_in_its_labels(labels: tuple[tuple[str, str], ...], owner: str | None) -> None:
-    found = given_evidence()
-    assert isinstance(found.settings, Settings)
-    assert owner_of(replace(found, settings=replace(found.settings, labels=labels))) == owner
-    assert owner_of(given_evidence(absent={"settings": "unreadable"})) is None
-
-
 def test_an_archive_gives_back_what_was_stored(old: PolicySet, tmp_path: Path) -> None:
     found = given_evidence(vulnerabilities=HIGH)
     name = save_judged(tmp_path / "archive", found, evaluate(old, found, AT))
@@ -176,12 +166,11 @@ def test_an_archive_gives_back_what_was_stored(old: PolicySet, tmp_path: Path) -
 
 
 @given(evidence)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_evidence_can_be_stored_and_replayed(
-    tmp_path_factory: pytest.TempPathFactory, found: Evidence
+    tmp_path_factory: pytest.TempPathFactory, shipped: PolicySet, found: Evidence
 ) -> None:
     folder = tmp_path_factory.mktemp("archive")
-    shipped = load_policies(Path(__file__).parents[2] / "policies")
     decision = evaluate(shipped, found, AT)
     try:
         name = save_judged(folder, found, decision)
@@ -235,9 +224,8 @@ def test_what_is_settled_by_the_old_policies_is_what_the_new_ones_give(tmp_path:
 
 
 @given(evidence)
-@settings(deadline=None, max_examples=60)
-def test_a_replay_comes_to_what_judging_afresh_comes_to(found: Evidence) -> None:
-    shipped = load_policies(Path(__file__).parents[2] / "policies")
+@settings(deadline=None, max_examples=examples(60))
+def test_a_replay_comes_to_what_judging_afresh_comes_to(shipped: PolicySet, found: Evidence) -> None:
     changed = replace(shipped, policies=tuple(stricter(one) for one in shipped.policies))
     before, after = (verdict_of(judge(one, found, AT)) for one in (shipped, changed))
     told = change_of(Replay(changed, AT, shipped), found, evaluate(shipped, found, AT))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ import pytest
 from tests.docs.pages import ROOT, Start
 from tests.docs.reading import Place
 from tests.gate.registry_process import Registry
+from tests.held_port import HeldPort
 from tests.workplace import MLGATE, Workplace, listening
 
 READER = "/home/ana"
@@ -41,6 +41,7 @@ def make_place(
     workplace: Workplace, users: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[MakePlace]:
     """Makes a place with what a page's reader has, which ends with the test."""
+    held: list[HeldPort] = []
     with ExitStack() as ending:
 
         def make(start: Start) -> Place:
@@ -49,7 +50,10 @@ def make_place(
             for name in start.copied:
                 copy(ROOT / name, place.directory)
             environment = dict(place.environment)
-            hosts = {address: f"127.0.0.1:{_free_port()}" for address in start.addresses}
+            held.extend(HeldPort() for _ in start.addresses)
+            hosts = {
+                address: f"127.0.0.1:{port.number}" for address, port in zip(start.addresses, held, strict=True)
+            }
             if start.gate:
                 hosts["gate.example.com"] = ending.enter_context(
                     running_gate(tmp_path / "gate", users, environment)
@@ -133,10 +137,4 @@ def running_gate(root: Path, users: Path, environment: dict[str, str]) -> Iterat
         yield host
     finally:
         process.terminate()
-        process.wait(timeout=30)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        process.wait(timeout=120)

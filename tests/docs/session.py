@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-COMMAND_SECONDS = 300.0
-BACKGROUND_SECONDS = 30.0
-END_SECONDS = 20.0
+COMMAND_SECONDS = 600.0
+BACKGROUND_SECONDS = 120.0
+END_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ import pytest
 from tests.docs.page import ShellBlock, read_page
 from tests.docs.pages import ROOT
 
+pytestmark = pytest.mark.acceptance  # each benchmark is started
+
 PAGES = ("docs/benchmarks.md", "docs/adr/0010-layers-are-gzip-unless-the-spec-says-zstd.md")
 COMMANDS = {
     one.commands[0].typed for name in PAGES for one in read_page(ROOT / name) if isinstance(one, ShellBlock)

@@ -13,6 +13,8 @@ import pytest
 
 from tests.docs.pages import ROOT
 
+pytestmark = pytest.mark.acceptance  # MkDocs, over all pages
+
 _LOADED = re.compile(
     r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=\"?([^\" >]+)|url\(([^)]+)\)|@import \"([^\"]+)"
 )

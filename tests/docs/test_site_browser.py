@@ -52,6 +52,7 @@ def browser() -> Iterator[Browser]:
 @pytest.mark.parametrize("kind", [DESK, PHONE], ids=["desk", "phone"])
 def test_pages_can_be_read_by_everybody_and_ask_nobody_else(browser, address, kind):
     page = browser.new_context(base_url=address, **kind).new_page()
+    page.set_default_timeout(120_000)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     for name in PAGES:
@@ -66,8 +67,9 @@ def test_pages_can_be_read_by_everybody_and_ask_nobody_else(browser, address, ki
 
 def test_the_search_finds_a_page(browser, address):
     page = browser.new_context(base_url=address, **DESK).new_page()
+    page.set_default_timeout(120_000)
     page.goto("/")
     page.get_by_role("textbox", name="Search").click()
     page.keyboard.type("waiver")
-    page.locator(".md-search-result__link").first.wait_for(timeout=10_000)
+    page.locator(".md-search-result__link").first.wait_for(timeout=120_000)
     page.context.close()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.fuzz.seeds import SEEDS, TESTS
 from tests.fuzz.targets import TARGETS
 
@@ -46,7 +47,7 @@ def test_every_target_has_seeds_that_are_accepted() -> None:
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_a_mangled_file_is_refused_or_means_what_it_says(name: str) -> None:
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(mangled(SEEDS[name]) | st.binary(max_size=200))
     def hold(raw: bytes) -> None:
         TARGETS[name](raw)

@@ -8,13 +8,17 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import URL
 
+from compliance.errors import InvalidInput
 from compliance.oci.registry import RegistryError
 from gate.cli import main
 from gate.identity.access import read_access
+from gate.notify.notify_file import read_notify
 from gate.store import Store
 from tests.gate.conftest import NOT_ROOT, MakeImage, RunningGate, prepare
 from tests.gate.postgres_process import Postgres
 from tests.gate.registry_process import Registry
+
+CHAT = "https://chat.example.com/hooks/only-we-know"
 
 
 def mlgate(*arguments: str, data: Path, database: Path | URL | None = None) -> Result:
@@ -31,6 +35,8 @@ def data(tmp_path: Path) -> Path:
     with closing(Store(data / "gate.db")) as store:
         store.secret("uploads")
     (data / "access.yaml").write_text("anonymous: [public/**]\n")
+    (data / "chat.url").write_text(f"{CHAT}\n")
+    (data / "notify.yaml").write_text("sinks: [{name: chat, url-file: chat.url, format: markdown-chat}]\n")
     return data
 
 
@@ -38,13 +44,27 @@ def test_a_backup_comes_back_and_is_for_its_owner_alone(data, tmp_path):
     target = tmp_path / "backups" / "today"
     done = mlgate("backup", str(target), data=data)
     assert done.exit_code == 0, done.output
-    assert f"{target}: access.yaml, gate.db\n" in done.output
+    assert f"{target}: access.yaml, gate.db, notify.yaml\n" in done.output
     assert f"{data / 'registry' / 'storage'}" in done.output
     assert (target.stat().st_mode & 0o777, (target / "gate.db").stat().st_mode & 0o777) == (0o700, 0o600)
     assert mlgate("restore", str(target), data=tmp_path / "new").exit_code == 0
     with closing(Store(data / "gate.db")) as before, closing(Store(tmp_path / "new" / "gate.db")) as after:
         assert before.secret("uploads") == after.secret("uploads")
     assert read_access(tmp_path / "new" / "access.yaml").anonymous == ("public/**",)
+
+
+def test_who_is_told_of_what_comes_back_and_the_secrets_that_it_names_are_kept_elsewhere(data, tmp_path):
+    target, new = tmp_path / "today", tmp_path / "new"
+    (data / "notify.yaml").rename(tmp_path / "elsewhere.yaml")
+    environment = {"MLGATE_DATA": str(data), "MLGATE_NOTIFY": str(tmp_path / "elsewhere.yaml")}
+    assert CliRunner().invoke(main, ["backup", str(target)], env=environment).exit_code == 0
+    assert not [path for path in target.iterdir() if CHAT.encode() in path.read_bytes()]
+    assert mlgate("restore", str(target), data=new).exit_code == 0
+    assert (new / "notify.yaml").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(InvalidInput, match=r"notify\.yaml:1: sink chat: "):
+        read_notify(new / "notify.yaml")
+    (data / "chat.url").rename(new / "chat.url")
+    assert [sink.name for sink in read_notify(new / "notify.yaml").sinks] == ["chat"]
 
 
 def test_neither_backup_nor_restore_replaces_anything(data, tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from compliance.errors import InvalidInput
+from compliance.errors import ComplianceError
 from compliance.oci.registry import RegistryError
 from gate.blob_cache import BlobCache
 from tests.gate.registry_process import Registry
@@ -62,20 +62,42 @@ def test_what_was_not_used_for_longest_is_forgotten_first(registry, make_image, 
     assert old.manifest.layers[0].digest.hex not in kept(cache, tmp_path)
 
 
-def test_a_blob_that_is_missing_or_altered_leaves_nothing_behind(registry, make_image, tmp_path):
+def test_a_blob_that_is_missing_leaves_nothing_behind(registry, make_image, tmp_path):
     image = make_image()
     cache = BlobCache(tmp_path / "cache", limit=1 << 20)
-    with registry.client() as client:
-        with pytest.raises(RegistryError):
-            read(cache, client, "team/absent", image)
-        image.push_blobs(client, "team/altered")
-        layer = image.manifest.layers[0].digest
-        stored = registry.blob_file(layer)
-        stored.write_bytes(stored.read_bytes()[::-1])
-        with pytest.raises(InvalidInput):
-            read(cache, client, "team/altered", image)
-    assert layer.hex not in kept(cache, tmp_path)
+    with registry.client() as client, pytest.raises(RegistryError):
+        read(cache, client, "team/absent", image)
+    assert kept(cache, tmp_path) == []
     assert list((tmp_path / "cache" / "open").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        pytest.param(lambda data: data[::-1], id="other bytes"),
+        pytest.param(lambda data: data[:-1] + bytes([data[-1] ^ 1]), id="one bit"),
+        pytest.param(lambda data: data[:-1], id="cut short"),
+        pytest.param(lambda data: data + b"\0", id="one byte more"),
+        pytest.param(lambda data: b"", id="nothing"),  # noqa: ARG005 - as the others
+    ],
+)
+def test_a_blob_that_is_altered_is_not_read_not_kept_and_not_sent(registry, make_image, tmp_path, altered):
+    image = make_image({"app/a": os.urandom(200_000)})
+    cache = BlobCache(tmp_path / "cache", limit=1 << 20)
+    layer = image.manifest.layers[0].digest
+    with registry.client() as client:
+        image.push_blobs(client, "team/altered")
+        stored = registry.blob_file(layer)
+        true = stored.read_bytes()
+        stored.write_bytes(altered(true))
+        with pytest.raises(ComplianceError):
+            read(cache, client, "team/altered", image)
+        assert layer.hex not in kept(cache, tmp_path)
+        assert cache.open(layer) is None
+        assert list((tmp_path / "cache" / "open").iterdir()) == []
+        # That one reading failed is not remembered either.
+        stored.write_bytes(true)
+        assert read(cache, client, "team/altered", image)[layer] == true
 
 
 def test_what_a_killed_gate_left_half_read_is_swept_away(tmp_path):

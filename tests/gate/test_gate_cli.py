@@ -92,3 +92,9 @@ def test_files_are_looked_for_in_the_data_directory(tmp_path):
 def test_a_listening_address_is_a_host_and_a_port():
     settings = read_settings(listen="[::1]:5000")
     assert (settings.host, settings.port) == ("::1", 5000)
+
+
+def test_a_command_that_is_not_there_is_answered_with_the_nearest(run):
+    done = run("srve")
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1] == "Error: No such command 'srve'. Did you mean 'serve'?"

@@ -40,6 +40,8 @@ from gate.standings import Standing
 from gate.store import Store
 from tests.gate.osv_advisory import advisory
 
+pytestmark = pytest.mark.acceptance  # Trivy, for each image
+
 AT = datetime(2026, 11, 22, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
 REPOSITORY = "serving/iris"
@@ -211,7 +213,6 @@ def add_advisory(site: Site, name: str = "CVE-2026-0001", package: str = "starle
     site.write(f"policies/advisories/{name}.json", advisory(name, package))
 
 
-@pytest.mark.acceptance  # Trivy, at each turn
 def test_an_advisory_warns_the_deadline_denies_and_a_waiver_admits_again(shared):
     site = shared
     digest = site.admit("starlette==0.38.6")
@@ -384,7 +385,6 @@ def test_what_is_published_again_is_judged_again_and_what_is_deleted_is_not(site
         assert site.sweep() == 0
 
 
-@pytest.mark.acceptance  # Trivy, once an image
 def test_many_images_are_matched_at_once_as_each_would_be_alone(site):
     add_advisory(site)
     add_advisory(site, "CVE-2026-0002", "flask")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from compliance.policy.difference import Change
-from compliance.policy.impact import VerdictChange
 from compliance.policy.reports.groups import headline, name
 from compliance.policy.reports.markdown import plain
+from compliance.policy.verdict_change import VerdictChange
 from compliance.policy.wording import count
 
 MOST_IMAGES: Final = 50

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from builder.errors import BuilderError
 from builder.layers.deb import Deb, merged, read_deb
 from builder.layers.tar import Entry, Kind
+from tests.examples import examples
 
 
 def entry(deb: Deb, path: str) -> Entry:
@@ -120,7 +121,7 @@ def test_what_is_no_package_is_refused(make_deb: Any, tmp_path: Path, name: str)
         read_deb(path, tmp_path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(60), deadline=None)
 @given(cut=st.floats(0, 1), flip=st.floats(0, 1), value=st.integers(1, 255))
 def test_a_damaged_package_is_refused_or_read_but_never_crashes(
     make_deb: Any, tmp_path: Path, cut: float, flip: float, value: int

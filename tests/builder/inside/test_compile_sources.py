@@ -42,17 +42,21 @@ def compiled(sources: Sequence[tuple[str, bytes]], **environment: str) -> list[b
     return found
 
 
-def test_a_source_alone_gives_the_bytes_it_gives_among_others() -> None:
-    together = compiled(list(SOURCES.items()), PYTHONHASHSEED="0")
+@pytest.fixture(scope="module")
+def together() -> list[bytes]:
+    return compiled(list(SOURCES.items()), PYTHONHASHSEED="0")
+
+
+def test_a_source_alone_gives_the_bytes_it_gives_among_others(together: list[bytes]) -> None:
     alone = [compiled([item], PYTHONHASHSEED="0")[0] for item in SOURCES.items()]
     assert together == alone
 
 
 @pytest.mark.parametrize("step", [1, 4, 7])
-def test_order_and_surroundings_do_not_matter(step: int) -> None:
+def test_order_and_surroundings_do_not_matter(together: list[bytes], step: int) -> None:
     sources = list((SOURCES | NO_PYTHON).items())
     items = [sources[number * step % len(sources)] for number in range(3 * len(sources))]
-    wanted = dict(zip(SOURCES, compiled(list(SOURCES.items()), PYTHONHASHSEED="0"), strict=True))
+    wanted = dict(zip(SOURCES, together, strict=True))
     found = compiled(items, PYTHONHASHSEED="0", HOME=f"/{step}", LC_ALL="C", TZ="Asia/Tokyo")
     for (path, _), made in zip(items, found, strict=True):
         assert made == wanted.get(path, b"")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +25,7 @@ from cryptography.x509.oid import NameOID
 
 from compliance.errors import Unavailable
 from compliance.oci.registry import Credentials, RegistryClient, RegistryError
+from tests.held_port import HeldPort
 
 StartRegistry = Callable[..., str]
 
@@ -35,11 +34,11 @@ StartRegistry = Callable[..., str]
 def start_registry(tmp_path: Path) -> Iterator[StartRegistry]:
     """Starts registries that end with the test; returns `host:port`. `auth` is that part of the configuration."""
     running: list[subprocess.Popen[bytes]] = []
+    held: list[HeldPort] = []
 
     def start(auth: dict[str, Any] | None = None) -> str:
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            host = f"127.0.0.1:{probe.getsockname()[1]}"
+        held.append(HeldPort())
+        host = f"127.0.0.1:{held[-1].number}"
         root = tmp_path / f"registry-{len(running)}"
         root.mkdir()
         config = {
@@ -54,7 +53,7 @@ def start_registry(tmp_path: Path) -> Iterator[StartRegistry]:
             running.append(
                 subprocess.Popen(["docker-registry", "serve", root / "config.json"], stdout=log, stderr=log)
             )
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 120
         while not _answers(host):
             assert time.monotonic() < deadline, (root / "log").read_text()
             time.sleep(0.05)

@@ -11,8 +11,10 @@ import pytest
 
 from compliance.errors import InvalidInput, Unavailable
 from compliance.oci.digest import Digest
+from compliance.oci.layout import Layout
 from compliance.oci.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, Descriptor, Index, Manifest
-from compliance.oci.registry import Credentials, RegistryClient, RegistryError, fallback_tag
+from compliance.oci.referrers import fallback_tag
+from compliance.oci.registry import Credentials, RegistryClient, RegistryError
 
 pytestmark = pytest.mark.acceptance
 
@@ -95,6 +97,23 @@ def test_a_blob_altered_in_the_registry_is_noticed_at_its_end(client, tmp_path):
         client.open_blob("team/a", Digest.of(data)) as chunks,
     ):
         list(chunks)
+
+
+def test_who_checks_a_blob_himself_is_given_what_the_registry_sends(client, tmp_path):
+    data = os.urandom(300_000)
+    client.push_blob("team/a", Digest.of(data), len(data), lambda: io.BytesIO(data))
+    (stored,) = (tmp_path / "registry-0" / "storage").rglob(f"blobs/sha256/*/{Digest.of(data).hex}/data")
+    for sent in (data, data[::-1]):
+        stored.write_bytes(sent)
+        with client.open_claimed_blob("team/a", Digest.of(data)) as chunks:
+            assert b"".join(chunks) == sent
+    layout = Layout.create(tmp_path / "layout")
+    with (
+        pytest.raises(InvalidInput, match="does not match its digest"),
+        client.open_claimed_blob("team/a", Digest.of(data)) as chunks,
+    ):
+        layout.write_stream(chunks, Digest.of(data))
+    assert not layout.has(Digest.of(data))
 
 
 def test_a_manifest_is_found_by_tag_and_by_digest(client):

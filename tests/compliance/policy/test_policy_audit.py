@@ -8,12 +8,12 @@ import pytest
 
 from compliance.evidence import Subject
 from compliance.oci.digest import Digest
+from compliance.policy.all_checks import checks
 from compliance.policy.decision import Decision, Effect, Mode, Status, Verdict
 from compliance.policy.difference import difference
 from compliance.policy.evaluate import evaluate
 from compliance.policy.lint import lint
 from compliance.policy.model import Policy, PolicySet, Reach, Rule
-from compliance.policy.registry import checks
 from compliance.policy.reports import from_json, one_line, to_html, to_json, to_markdown
 from compliance.policy.strictness import Tone
 from tests.compliance.policy.policy_evidence import AT, given_evidence

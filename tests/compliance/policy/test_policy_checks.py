@@ -11,8 +11,8 @@ import pytest
 from compliance.evidence import Absent, Evidence, Lock, LockedPackage
 from compliance.inventory import Inventory, Settings
 from compliance.oci.digest import Digest
+from compliance.policy.all_checks import checks
 from compliance.policy.decision import Violation
-from compliance.policy.registry import checks
 from tests.compliance.policy.policy_evidence import AT, given_evidence
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from compliance.policy.all_checks import checks
 from compliance.policy.difference import Change, difference
 from compliance.policy.lint import lint
 from compliance.policy.loader import load_policies
 from compliance.policy.model import PolicySet
-from compliance.policy.registry import checks
 from compliance.policy.strictness import Tone, direction_of, flow, parameter_changes
 from compliance.policy.vex import VexBook, VexStatement, VexStatus, VexTrust
 

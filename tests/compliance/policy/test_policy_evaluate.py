@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from compliance.evidence import Absent, Evidence, Subject
 from compliance.oci.digest import Digest
+from compliance.policy.all_checks import checks
 from compliance.policy.check import Check, Parameters, Result, Selector
 from compliance.policy.decision import Decision, Effect, Status, Verdict
 from compliance.policy.evaluate import evaluate
 from compliance.policy.loader import load_policies
 from compliance.policy.model import Policy, PolicySet, Reach, Rule, Scope, Waiver
 from compliance.policy.pattern import PackagePattern
-from compliance.policy.registry import checks
 from compliance.policy.reports import from_json, to_json
 from tests.compliance.policy.policy_evidence import AT, SUBJECT, evidence, given_evidence
+from tests.examples import examples
 
 SHIPPED = load_policies(Path(__file__).parents[3] / "policies")
 EVERY_CHECK = load_policies(Path(__file__).parent / "data" / "every-check")
@@ -207,7 +208,7 @@ def test_a_decision_names_its_policies_the_extended_first() -> None:
 
 
 @given(evidence, st.datetimes(timezones=st.sampled_from([UTC, None])))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_any_evidence_is_decided_always_alike_and_survives_storage(found: Evidence, at: datetime) -> None:
     for policies in (SHIPPED, EVERY_CHECK):
         _is_decided(policies, found, at)
@@ -222,7 +223,7 @@ def _is_decided(policies: PolicySet, found: Evidence, at: datetime) -> None:
 
 
 @given(evidence)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_what_is_missing_never_turns_a_refusal_into_an_admission(found: Evidence) -> None:
     image = replace(found, subject=SUBJECT)
     verdict = evaluate(SHIPPED, image, AT).verdict

@@ -13,6 +13,7 @@ from compliance.evidence import Absent, Evidence
 from compliance.policy.expressions import MAX_LENGTH, compile_expression, is_true, view
 from compliance.policy.vocabulary import VARIABLES
 from tests.compliance.policy.policy_evidence import AT, evidence, given_evidence
+from tests.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_any_text_is_an_expression_or_refused(text: str) -> None:
 
 
 @given(evidence)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_evidence_gives_an_answer_or_a_reason(found: Evidence) -> None:
     for text in ("packages.all(p, p.licence != null)", "base.name != ''", "models.size() + layers.size() > 0"):
         assert isinstance(is_true(compile_expression(text), found, AT), bool | Absent)

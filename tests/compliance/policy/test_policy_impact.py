@@ -13,12 +13,14 @@ from packageurl import PackageURL
 from compliance.evidence import Evidence, Subject
 from compliance.policy.decision import Decision, Effect, Mode, RuleOutcome, Status, Verdict
 from compliance.policy.evaluate import evaluate
-from compliance.policy.impact import Reason, Replay, VerdictChange, as_fresh, change_of
+from compliance.policy.impact import Replay, as_fresh, change_of
 from compliance.policy.loader import load_policies
 from compliance.policy.model import Policy, PolicySet, Reach, Rule, Waiver
 from compliance.policy.threats import NO_THREATS, Threats
+from compliance.policy.verdict_change import Reason, VerdictChange
 from compliance.policy.vex import NO_VEX, VexBook, VexProduct, VexStatement, VexStatus, VexTrust
 from tests.compliance.policy.policy_evidence import AT, SUBJECT, evidence, given_evidence
+from tests.examples import examples
 
 SHIPPED = load_policies(Path(__file__).parents[3] / "policies")
 VULNERABILITIES = st.lists(
@@ -137,7 +139,7 @@ def reason(outcome: RuleOutcome) -> Reason:
 
 
 @given(st.data(), st.one_of(IMAGES, IMAGES, evidence), st.booleans(), st.sampled_from([0, 3, 30]))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 def test_an_impact_is_what_judging_everything_twice_tells(
     data: st.DataObject, found: Evidence, compare: bool, days: int
 ) -> None:
@@ -150,7 +152,7 @@ def test_an_impact_is_what_judging_everything_twice_tells(
 
 
 @given(st.data(), IMAGES)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_what_is_told_of_a_later_day_is_what_judging_everything_on_it_tells(
     data: st.DataObject, found: Evidence
 ) -> None:

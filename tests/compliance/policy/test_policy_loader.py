@@ -15,11 +15,12 @@ from compliance.document import parse_document
 from compliance.errors import InvalidInput
 from compliance.evidence import Subject
 from compliance.policy.decision import Effect
-from compliance.policy.files import PolicyFile
+from compliance.policy.file_models import PolicyFile
 from compliance.policy.loader import load_policies
 from compliance.policy.model import Policy, PolicySet, Waiver
 from compliance.policy.policy_document import parse_policy
 from compliance.policy.waiver_document import parse_waiver
+from tests.examples import examples
 
 DATA = Path(__file__).parent / "data"
 REFUSED = sorted(path for path in (DATA / "refused").iterdir() if path.is_dir())
@@ -207,7 +208,7 @@ def mangled(draw: st.DrawFn) -> bytes:
 
 
 @given(st.one_of(st.binary(max_size=300), mangled()))
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_any_bytes_are_a_policy_or_invalid_input(raw: bytes) -> None:
     try:
         policy = parse_policy(parse_document(raw, Path("p.yaml")))
@@ -220,7 +221,7 @@ def test_any_bytes_are_a_policy_or_invalid_input(raw: bytes) -> None:
 
 
 @given(st.sampled_from(ODD_VALUES), st.sampled_from(sorted(PolicyFile.model_fields)))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_any_odd_value_is_taken_or_invalid_input(value: str, field: str) -> None:
     text = f"name: odd\n{field.replace('_', '-')}: {value}\n"
     try:
@@ -242,7 +243,7 @@ WAIVER_TEXT = (DATA / "good" / "waivers" / "pillow.yaml").read_text().replace("a
 
 
 @given(st.one_of(st.binary(max_size=300), st.tuples(st.integers(0, 400), st.binary(max_size=9))))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_bytes_are_a_waiver_or_invalid_input(change: bytes | tuple[int, bytes]) -> None:
     if isinstance(change, tuple):
         place, piece = change

@@ -6,9 +6,9 @@ from datetime import date, timedelta
 
 from compliance.evidence import Subject
 from compliance.oci.digest import Digest
+from compliance.policy.all_checks import checks
 from compliance.policy.decision import Effect
 from compliance.policy.model import Policy, PolicySet, Reach, Rule
-from compliance.policy.registry import checks
 from compliance.policy.releases import ReleaseLimits, release_limits
 from tests.compliance.policy.policy_evidence import AT
 

@@ -21,6 +21,7 @@ from compliance.policy.evaluate import evaluate
 from compliance.policy.reports import Place, to_html, to_junit, to_sarif
 from tests.compliance.policy.policy_evidence import AT, evidence, given_evidence
 from tests.compliance.policy.test_policy_reports import SHIPPED, WORST, decide
+from tests.examples import examples
 
 SCHEMA = json.loads((Path(__file__).parent / "data/sarif/sarif-2.1.0.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft4Validator(SCHEMA)
@@ -170,7 +171,7 @@ def test_what_an_image_holds_cannot_add_to_a_page() -> None:
 
 
 @given(evidence)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_decision_has_every_report(found: Evidence) -> None:
     decision = evaluate(SHIPPED, found, AT)
     outline(decision)

@@ -35,6 +35,7 @@ from compliance.policy.reports import (
 )
 from compliance.policy.vex import Justification
 from tests.compliance.policy.policy_evidence import AT, SUBJECT, evidence, given_evidence
+from tests.examples import examples
 
 DATA = Path(__file__).parent / "data" / "reports"
 SHIPPED = load_policies(Path(__file__).parents[3] / "policies")
@@ -210,7 +211,7 @@ def test_what_an_image_holds_cannot_steer_a_terminal_or_add_markup() -> None:
 
 
 @given(evidence)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_decision_can_be_shown(found: Evidence) -> None:
     decision = evaluate(SHIPPED, found, AT)
     assert len(one_line(decision)) <= 300

@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 from compliance.document import read_document
 from compliance.errors import InvalidInput
 from compliance.models import FORMATS
+from compliance.policy.all_checks import checks
 from compliance.policy.checks.model_formats import ModelFormatsParameters
 from compliance.policy.decision import Status
-from compliance.policy.registry import checks
 from compliance.policy.schema import generated
 from compliance.policy.testing import PolicyTestResult, run_policy_tests
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from compliance.errors import InvalidInput
 from compliance.evidence import Subject
 from compliance.oci.digest import Digest
+from compliance.policy.all_checks import checks
 from compliance.policy.decision import Decision, Effect, Status, Verdict
 from compliance.policy.evaluate import evaluate
 from compliance.policy.model import Policy, PolicySet, Rule, Waiver
-from compliance.policy.registry import checks
 from compliance.policy.reports import from_json, to_json
 from compliance.policy.vex import Justification, VexBook, VexStatement, VexTrust
 from compliance.policy.vex_documents import to_cyclonedx, to_openvex

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance.scan.bolt import MAX_KEY, PAGE_SIZE, to_bytes, write_bolt
+from tests.examples import examples
 
 META, FREELIST, LEAF, BRANCH = 4, 16, 2, 1
 
@@ -113,7 +114,7 @@ trees = st.recursive(
 
 
 @given(st.dictionaries(keys, trees, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_what_is_written_is_read_back(buckets: dict[bytes, Any]) -> None:
     assert Reader(to_bytes(buckets)).buckets() == plain(buckets)
 

@@ -33,6 +33,8 @@ from compliance.scan.advisories import compile_database, read_advisories
 from compliance.scan.process import run
 from compliance.scan.trivy import Trivy, TrivyDatabase
 
+pytestmark = pytest.mark.acceptance  # Trivy, in nearly each
+
 PROGRAMS = Path(__file__).parent / "data" / "programs"
 TOKEN = b'token = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"\n'
 NOTEBOOK = json.dumps({"cells": [{"cell_type": "code", "source": [TOKEN.decode()]}]}).encode()

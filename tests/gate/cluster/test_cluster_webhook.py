@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gate.cluster.admission_review import WARNING_LENGTH
 from gate.cluster.reviews import MOST_IMAGES
 from gate.cluster.verdicts import Words, shortened
+from tests.examples import examples
 
 DATA = Path(__file__).parent / "data"
 POD = (DATA / "validate-serving" / "pod-admitted-by-digest.json").read_bytes()
@@ -44,7 +45,9 @@ def is_review(answer, uid=None):
     return document["response"]
 
 
-many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @many

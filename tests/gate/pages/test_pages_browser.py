@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks.seeding import NO_HIGH
 from tests.gate.conftest import PASSWORD
 from tests.gate.identity.oidc_issuer import TestIssuer, running
 from tests.gate.pages.conftest import NOW, Site, let_in_by, served
@@ -20,16 +21,6 @@ PAGES += ("/vulnerabilities?id=CVE-2026-1000", "/policies", "/waivers", "/audit"
 DESK = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"}
 PHONE = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark", "is_mobile": True, "has_touch": True}
 SERIOUS = {"serious", "critical"}
-STRICTER = """\
-name: fraud
-rules:
-  - id: no-known-high
-    check: vulnerabilities
-    with: {severities: [high]}
-    effect: deny
-    why: High ones are exploited within days.
-    fix: Run `mlbuild fix`.
-"""
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +115,8 @@ def test_policies_are_tried_out_by_choosing_files(browser, many, kind):
     page = logged_in(browser, many, **kind)
     page.goto("/impact")
     for text, said in (
-        (STRICTER, "no-known-high"),
-        (STRICTER.replace("effect: deny", "effect: no"), "fraud.yaml:6"),
+        (NO_HIGH, "no-known-high"),
+        (NO_HIGH.replace("effect: deny", "effect: no"), "fraud.yaml:6"),
     ):
         page.goto("/impact")
         page.get_by_label("Policy files").set_input_files(

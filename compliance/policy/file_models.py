@@ -1,4 +1,4 @@
-"""Policy and waiver files as people write them."""
+"""The models of policy and waiver files, as people write them: what they do not name is refused."""
 
 from __future__ import annotations
 
