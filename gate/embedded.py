@@ -23,7 +23,7 @@ from compliance.errors import Unavailable
 from compliance.oci.credentials import Credentials
 
 PROGRAM: Final = "docker-registry"
-_START_SECONDS: Final = 15.0
+_START_SECONDS: Final = 60.0
 _PATIENCE: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Seconds to wait before the registry is started again, by how often it died in a row."""
 
@@ -39,7 +39,8 @@ class EmbeddedRegistry:
     def __init__(self, directory: Path, secret: bytes) -> None:
         self._directory = directory
         self._secret = secret
-        self._port = _free_port()
+        self._held = _held_port()
+        self._port: int = self._held.getsockname()[1]
         self.credentials = Credentials("gate", secrets.token_urlsafe(32))
         self._process: Process | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -55,6 +56,17 @@ class EmbeddedRegistry:
         return self._process.pid if running and self._process else None
 
     async def __aenter__(self) -> EmbeddedRegistry:
+        try:
+            await self._begin()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._end()
+
+    async def _begin(self) -> None:
         if shutil.which(PROGRAM) is None:
             raise Unavailable(
                 f"{PROGRAM} is not installed",
@@ -62,20 +74,16 @@ class EmbeddedRegistry:
             )
         config = self._configure()
         self._process = await self._start(config)
-        try:
-            await self._wait_until_ready(self._process)
-        except BaseException:
-            await self._stop()
-            raise
+        await self._wait_until_ready(self._process)
         self._watch = asyncio.create_task(self._keep_running(config))
-        return self
 
-    async def __aexit__(self, *exception: object) -> None:
+    async def _end(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
         await self._stop()
+        self._held.close()
 
     def _configure(self) -> Path:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -150,8 +158,10 @@ class EmbeddedRegistry:
             await self._process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _held_port() -> socket.socket:
+    """A socket on a free port of the loopback. While it is open nobody else is given the port, and the registry,
+    which reuses addresses, listens on it all the same."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held

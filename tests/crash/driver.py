@@ -26,7 +26,7 @@ from tests.crash.waiting import at_once
 from tests.crash.world import POLICIES, World
 
 JUMPS: Final = (-400 * 86400, -86400, -90, 0, 0, 90, 86400, 400 * 86400)
-QUIET_SECONDS: Final = 30.0
+QUIET_SECONDS: Final = 120.0
 
 
 class Driver:

@@ -30,7 +30,7 @@ def either(holds: Callable[[], bool], done: threading.Event) -> bool:
     return True
 
 
-def soon(holds: Callable[[], bool], seconds: float = 5) -> bool:
+def soon(holds: Callable[[], bool], seconds: float = 60) -> bool:
     """Wait until something holds; whether it does before the time is over."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -22,9 +21,10 @@ from gate.identity.users import set_user
 from tests.crash.proxy import Proxy
 from tests.gate.conftest import PASSWORD
 from tests.gate.registry_process import Registry
+from tests.held_port import HeldPort
 
 DISK_BYTES: Final = 48 << 20
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 120.0
 
 POLICY: Final = """\
 name: any
@@ -96,7 +96,7 @@ class World:
         set_user(root / "users.yaml", "pod", Role.PULLER, PASSWORD, rounds=4)
         set_user(root / "users.yaml", "keeper", Role.ADMIN, PASSWORD, rounds=4)
         generate_key(root / "key.pem", root / "keys" / "ci.pem")
-        self._port = 0
+        self._held = HeldPort()
         self._process: subprocess.Popen[bytes] | None = None
         self.logs: list[Path] = []
 
@@ -118,7 +118,7 @@ class World:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self._held.number}"
 
     @property
     def log(self) -> str:
@@ -147,7 +147,7 @@ class World:
         """Start the gate without waiting for it."""
         self.logs.append(self.root / f"gate-{len(self.logs)}.log")
         settings = {
-            "listen": f"127.0.0.1:{self._port}",
+            "listen": f"127.0.0.1:{self._held.number}",
             "upstream": f"http://127.0.0.1:{self.proxy.port}",
             "data": self.data,
             "policies": self.root / "policies",
@@ -171,11 +171,10 @@ class World:
     def wait(self) -> None:
         """Wait until the gate that was launched listens."""
         deadline = time.monotonic() + START_SECONDS
-        while (found := re.search(r"listening on http://127\.0\.0\.1:(\d+)", self.log)) is None:
+        while "listening on http://" not in self.log:
             if not self.runs or time.monotonic() > deadline:
                 raise AssertionError(f"the gate does not start:\n{self.log}")
             time.sleep(0.02)
-        self._port = int(found[1])
 
     def start(self) -> None:
         if not self.runs:

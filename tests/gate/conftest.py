@@ -38,9 +38,10 @@ from compliance.oci.manifest import (
 )
 from compliance.oci.registry import Credentials, RegistryClient
 from tests.gate.postgres_process import Postgres
+from tests.held_port import HeldPort
 
 PASSWORD = "correct horse"
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 NOT_ROOT = """\
 name: any
@@ -142,10 +143,15 @@ class RunningGate:
 
     root: Path
     options: tuple[str, ...] = ()
-    port: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     _log: IO[bytes] | None = field(default=None, repr=False)
+    _held: HeldPort = field(default_factory=HeldPort, repr=False)
+
+    @property
+    def port(self) -> int:
+        """The same at every start."""
+        return self._held.number
 
     @property
     def host(self) -> str:
@@ -194,11 +200,10 @@ class RunningGate:
             env={**os.environ, **self.environment},
         )
         deadline = time.monotonic() + START_SECONDS
-        while (found := re.search(r"listening on https?://127\.0\.0\.1:(\d+)", self.log)) is None:
+        while re.search(r"listening on https?://", self.log) is None:
             assert self.process.poll() is None, self.log
             assert time.monotonic() < deadline, self.log
             time.sleep(0.05)
-        self.port = int(found[1])
         return self
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int | None:
@@ -206,7 +211,7 @@ class RunningGate:
         status = None
         if self.process is not None:
             self.process.send_signal(how)
-            status = self.process.wait(timeout=60)
+            status = self.process.wait(timeout=120)
             self.process = None
         if self._log is not None:
             self._log.close()

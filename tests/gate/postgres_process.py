@@ -6,15 +6,15 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import psycopg
 from sqlalchemy import URL
+
+from tests.held_port import HeldPort
 
 USER = "gate"
 PASSWORD = "of the test / @ %"
@@ -33,9 +33,8 @@ class Postgres:
 
     def __init__(self) -> None:
         self._root = Path(tempfile.mkdtemp(prefix="mlgate-postgres-"))
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self._held = HeldPort()
+        self.port = self._held.number
         if os.geteuid() == 0:  # which PostgreSQL refuses to run as
             account = pwd.getpwnam("postgres")
             os.chown(self._root, account.pw_uid, account.pw_gid)

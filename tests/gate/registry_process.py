@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from compliance.errors import Unavailable
 from compliance.oci.digest import Digest
 from compliance.oci.registry import RegistryClient, RegistryError
+from tests.held_port import HeldPort
 
 
 class Registry:
@@ -20,9 +19,8 @@ class Registry:
     def __init__(self, root: Path, *, deletes: bool = False) -> None:
         root.mkdir()
         self.storage = root / "storage"
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self._held = HeldPort()
+        self.port = self._held.number
         self._config = root / "config.yml"
         self._config.write_text(
             "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
@@ -70,7 +68,7 @@ def _answers(client: RegistryClient) -> bool:
     return True
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not holds():

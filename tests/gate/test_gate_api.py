@@ -58,7 +58,7 @@ def wheel(name: str, version: str) -> dict[str, bytes]:
 def api(module_gate, tmp_path_factory):
     root = tmp_path_factory.mktemp("api")
     running = module_gate(root, {"any.yaml": POLICY, "waivers/requests.yaml": WAIVED})
-    with httpx.Client(base_url=f"http://{running.host}", auth=USER, timeout=30) as client:
+    with httpx.Client(base_url=f"http://{running.host}", auth=USER, timeout=60) as client:
         client.gate = running
         yield client
 
@@ -203,13 +203,13 @@ def test_what_cannot_be_answered_says_why(api, path, status):
 def test_only_users_read(api):
     for path in document()["paths"]:
         if "{" not in path and path != "/api/key":
-            assert httpx.get(f"http://{api.gate.host}{path}").status_code == 401, path
+            assert httpx.get(f"http://{api.gate.host}{path}", timeout=60).status_code == 401, path
 
 
 def test_what_one_may_not_see_is_not_there(api, pushed):
     one, _, refused = pushed
     set_user(api.gate.root / "users.yaml", "narrow", Role.PULLER, USER[1], ("team/other",), rounds=4)
-    with httpx.Client(base_url=api.base_url, auth=("narrow", USER[1]), timeout=30) as narrow:
+    with httpx.Client(base_url=api.base_url, auth=("narrow", USER[1]), timeout=60) as narrow:
         for path, name in (("/api/images", "images"), ("/api/decisions", "decisions")):
             assert {each["repository"] for each in get(narrow, path)[name]} == {"team/other"}
         uses = get(narrow, "/api/packages", name="requests")["uses"]
@@ -228,7 +228,7 @@ def test_what_one_may_not_see_is_not_there(api, pushed):
 
 
 def test_the_description_is_served_and_names_no_image(api, pushed):
-    served = httpx.get(f"http://{api.gate.host}/api/openapi.json")
+    served = httpx.get(f"http://{api.gate.host}/api/openapi.json", timeout=60)
     assert served.json() == json.loads(json.dumps(document()))
     assert "team/one" not in served.text
 

@@ -23,7 +23,7 @@ def gate(start_gate) -> RunningGate:
 
 @pytest.fixture
 def pod(gate) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://{gate.host}/v2/sandbox/one", auth=("pod", PASSWORD)) as client:
+    with httpx.Client(base_url=f"http://{gate.host}/v2/sandbox/one", auth=("pod", PASSWORD), timeout=60) as client:
         yield client
 
 
@@ -61,7 +61,7 @@ def test_an_index_of_what_was_only_audited_is_refused_once_policies_enforce(gate
         bad.push(client, "sandbox/one", "bad")
     (gate.policies / "any.yaml").write_text(ENFORCED)
     raw = Index(manifests=(bad.descriptor,)).to_json()
-    with httpx.Client(base_url=f"http://{gate.host}/v2/sandbox/one", auth=("ci", PASSWORD)) as pusher:
+    with httpx.Client(base_url=f"http://{gate.host}/v2/sandbox/one", auth=("ci", PASSWORD), timeout=60) as pusher:
         answer = pusher.put("/manifests/all", content=raw, headers={"Content-Type": OCI_INDEX})
         assert answer.status_code == 403
         assert "children-admitted: " in answer.json()["errors"][0]["message"]

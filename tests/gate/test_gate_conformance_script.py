@@ -28,7 +28,7 @@ def test_a_program_is_run_against_a_gate_that_only_audits():
         env={**os.environ, "MLGATE": str(Path(sys.executable).with_name("mlgate"))},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (done.stdout, done.returncode) == ("an upload begins: 202\n", 7), done.stderr

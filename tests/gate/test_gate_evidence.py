@@ -88,7 +88,7 @@ def test_evidence_that_came_first_admits_the_image(strict, make_image):
             "https://slsa.dev/verification_summary/v1",
         }
         decision = decision_on(strict, "team/image", "v1")
-        evidence = httpx.get(decision + "/evidence", auth=("pod", "correct horse")).json()
+        evidence = httpx.get(decision + "/evidence", auth=("pod", "correct horse"), timeout=60).json()
         assert evidence["sbom"].get("missing", []) == evidence["sbom"].get("extra", []) == []
         assert evidence["provenance"]["key"] == "ci"
         (package,) = evidence["inventory"]["packages"]
@@ -205,5 +205,7 @@ def test_a_referrer_is_listed_by_its_type_only(strict, make_image):
 
 def decision_on(gate, repository, target) -> str:
     """The address of the decision by which something was admitted."""
-    answer = httpx.get(f"http://{gate.host}/v2/{repository}/manifests/{target}", auth=("pod", "correct horse"))
+    answer = httpx.get(
+        f"http://{gate.host}/v2/{repository}/manifests/{target}", auth=("pod", "correct horse"), timeout=60
+    )
     return answer.headers["Mlgate-Decision"]

@@ -98,7 +98,7 @@ def test_a_gate_whose_embedded_registry_dies_gets_a_new_one(start_gate, make_ima
     registry = int(_children(gate.process.pid)[0])
     os.kill(registry, signal.SIGKILL)
     with gate.client() as client:
-        eventually(lambda: httpx.get(f"http://{gate.host}/v2/").status_code == 401)
+        eventually(lambda: httpx.get(f"http://{gate.host}/v2/", timeout=60).status_code == 401)
         eventually(lambda: _pushed(image, client, "team/again"))
     assert _children(gate.process.pid) != [str(registry)]
 
@@ -112,7 +112,7 @@ def test_the_embedded_registry_ends_with_a_gate_that_is_killed(start_gate):
 
 def test_the_embedded_registry_lets_nobody_but_the_gate_in(gate):
     address = re.search(r"registry at (http://\S+)", gate.log)[1]
-    assert httpx.get(f"{address}/v2/").status_code == 401
+    assert httpx.get(f"{address}/v2/", timeout=60).status_code == 401
 
 
 @pytest.fixture
@@ -142,8 +142,8 @@ def test_while_the_registry_is_down_nothing_is_admitted_and_afterwards_all_is_we
             assert caught.value.status == 503
         with client.open_blob("team/before", before.manifest.layers[0].digest) as chunks:
             assert Digest.of_chunks(chunks) == before.manifest.layers[0].digest
-        assert httpx.get(f"http://{gate.host}/readyz").status_code == 503
-        assert httpx.get(f"http://{gate.host}/healthz").status_code == 200
+        assert httpx.get(f"http://{gate.host}/readyz", timeout=60).status_code == 503
+        assert httpx.get(f"http://{gate.host}/healthz", timeout=60).status_code == 200
         registry.start()
         assert not client.has_manifest("team/during", "v1")
         assert image.push(client, "team/during", "v1") == image.digest
@@ -176,7 +176,7 @@ def test_a_gate_killed_between_decision_and_publication_admits_nothing_and_a_ret
         assert client.tags("team/killed") == ()
         image.push(client, "team/killed", "v1")
         url = f"http://{gate.host}/v2/team/killed/manifests/v1"
-        answer = httpx.get(url, auth=("pod", "correct horse"))
+        answer = httpx.get(url, auth=("pod", "correct horse"), timeout=60)
         assert answer.headers["Mlgate-Decision"].endswith(f"/api/decisions/{decision.id}")
 
 
@@ -209,7 +209,7 @@ def test_without_trivy_nothing_that_needs_it_is_decided(start_gate, make_image, 
     assert (caught.value.status, caught.value.code) == (403, "DENIED")
     assert "no-critical" in caught.value.reason
     assert "Trivy is not at" in caught.value.reason
-    problems = httpx.get(f"http://{gate.host}/readyz").json()["problems"]
+    problems = httpx.get(f"http://{gate.host}/readyz", timeout=60).json()["problems"]
     assert any("Trivy is not at" in problem for problem in problems)
 
 

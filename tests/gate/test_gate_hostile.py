@@ -288,7 +288,7 @@ def test_an_upload_is_good_for_its_user_and_repository_alone(gate, pusher):
                 answer = client.request(method, f"{target}&digest={Digest.of(b'x')}", content=b"x")
                 assert (answer.status_code, only_error(answer)["code"]) == (404, "BLOB_UPLOAD_UNKNOWN")
         assert pod.patch(location, content=b"x").status_code == 403
-    assert httpx.patch(f"http://{gate.host}{location}", content=b"x").status_code == 401
+    assert httpx.patch(f"http://{gate.host}{location}", content=b"x", timeout=60).status_code == 401
     assert pusher.get(location).status_code == 204
 
 

@@ -46,7 +46,7 @@ def gate(start_gate, make_image) -> RunningGate:
 def lines(gate: RunningGate, user: str, path: str = "/api/evidence") -> list[dict[str, dict[str, object]]]:
     """All that a reader is given, whatever the size of a page."""
     found = []
-    with httpx.Client(base_url=f"http://{gate.host}", auth=(user, PASSWORD)) as client:
+    with httpx.Client(base_url=f"http://{gate.host}", auth=(user, PASSWORD), timeout=60) as client:
         while path:
             answer = client.get(path)
             assert answer.headers["Content-Type"].startswith("application/x-ndjson")
@@ -79,11 +79,11 @@ def test_reviewers_get_the_evidence_of_their_repositories_a_page_at_a_time(gate)
     assert lines(gate, "sec", "/api/evidence?limit=1") == everything
     assert lines(gate, "some") == everything[2:]
     for user in ("pod", "ci"):
-        answer = httpx.get(f"http://{gate.host}/api/evidence", auth=(user, PASSWORD))
+        answer = httpx.get(f"http://{gate.host}/api/evidence", auth=(user, PASSWORD), timeout=60)
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (403, "DENIED")
-    assert httpx.get(f"http://{gate.host}/api/evidence").status_code == 401
+    assert httpx.get(f"http://{gate.host}/api/evidence", timeout=60).status_code == 401
     for query in ("limit=0", "limit=1001", "repository=a&digest=b"):
-        answer = httpx.get(f"http://{gate.host}/api/evidence?{query}", auth=("sec", PASSWORD))
+        answer = httpx.get(f"http://{gate.host}/api/evidence?{query}", auth=("sec", PASSWORD), timeout=60)
         assert answer.status_code == 400
 
 

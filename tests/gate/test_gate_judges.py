@@ -33,12 +33,12 @@ class Slow:
 
     def __call__(self, _: Push) -> Ruling:
         self.asked += 1
-        assert self.may_rule.wait(timeout=10)
+        assert self.may_rule.wait(timeout=120)
         return Ruling(Kind.IMAGE)
 
 
 @contextmanager
-def judges_of(judge: Callable[[Push], Ruling], *, patience: float = 10) -> Iterator[Judges]:
+def judges_of(judge: Callable[[Push], Ruling], *, patience: float = 120) -> Iterator[Judges]:
     with closing(Judges(judge, lambda *_: None, threads=2, patience=patience)) as judges:
         yield judges
 
@@ -66,6 +66,7 @@ def test_who_waits_too_long_is_told_to_come_back_and_the_work_goes_on():
                 await judges.ruling(push("v1"))
             assert (caught.value.status, caught.value.code) == (403, "DENIED")
             assert "push again" in caught.value.message
+            judges._patience = 120
             waiting = asyncio.create_task(judges.ruling(push("v1")))
             await asyncio.sleep(0)
             slow.may_rule.set()

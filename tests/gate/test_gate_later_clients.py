@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.gate.clients import NAMES, client_of
-from tests.gate.test_gate_later import POLICY, advisory, eventually, with_package, write
+from tests.gate.registry_process import eventually
+from tests.gate.test_gate_later import POLICY, advisory, with_package, write
 
 pytestmark = pytest.mark.acceptance
 

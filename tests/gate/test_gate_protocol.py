@@ -42,14 +42,14 @@ def test_a_refused_push_says_rule_culprit_remedy_and_where_the_report_is(gate, m
     assert "-> " in error.reason
     url = error.reason.rpartition(" Report: ")[2]
     assert url.startswith(f"http://{gate.host}/api/decisions/")
-    report = httpx.get(url, auth=("pod", "correct horse"))
+    report = httpx.get(url, auth=("pod", "correct horse"), timeout=60)
     assert report.headers["Content-Type"] == "application/json"
     assert report.json()["verdict"] == "refused"
-    text = httpx.get(url, auth=("pod", "correct horse"), headers={"Accept": "text/plain,*/*"})
+    text = httpx.get(url, auth=("pod", "correct horse"), headers={"Accept": "text/plain,*/*"}, timeout=60)
     assert text.headers["Content-Type"].startswith("text/plain")
     assert "not-root" in text.text
-    markdown = httpx.get(url, auth=("pod", "correct horse"), headers={"Accept": "text/markdown"})
+    markdown = httpx.get(url, auth=("pod", "correct horse"), headers={"Accept": "text/markdown"}, timeout=60)
     assert markdown.text.startswith("## ")
-    assert httpx.get(url).status_code == 401
-    page = httpx.get(url, headers={"Accept": "text/html,*/*"})
+    assert httpx.get(url, timeout=60).status_code == 401
+    page = httpx.get(url, headers={"Accept": "text/html,*/*"}, timeout=60)
     assert (page.status_code, page.headers["Location"]) == (303, url.removeprefix(f"http://{gate.host}/api"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -69,7 +70,8 @@ def test_many_questions_are_one_look(registry, tmp_path):
             seconds[0] += 0.2
             assert await readiness.found() is not found[0]
             assert len(asked) == begun + 2
-            transport = httpx.ASGITransport(make_app(service))
+            seconds[0] += 1.1
+            transport = httpx.ASGITransport(make_app(replace(service, readiness=readiness)))
             async with httpx.AsyncClient(transport=transport, base_url="http://gate") as client:
                 await client.get("/readyz")
                 service.pushes.stop()

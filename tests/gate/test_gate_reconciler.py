@@ -191,7 +191,7 @@ def test_a_registry_that_is_down_is_tried_again(gate, registry, client, make_ima
 
 
 def test_an_upload_that_nobody_goes_on_with_is_given_up(gate, registry):
-    with httpx.Client(base_url=registry.url) as http:
+    with httpx.Client(base_url=registry.url, timeout=60) as http:
         begun = http.post(f"/v2/{REPOSITORY}/blobs/uploads/")
         location = httpx.URL(begun.headers["Location"]).raw_path.decode()
         moved = http.patch(location, content=b"half").headers["Location"]
@@ -213,7 +213,7 @@ def test_everything_is_held_against_a_registry_that_was_restored(gate, client, m
     gate.publish(other, "v9")
     client.delete_manifest(REPOSITORY, image.digest)
     layer = other.manifest.layers[0].digest
-    with httpx.Client(base_url=gate.registry.url) as http:
+    with httpx.Client(base_url=gate.registry.url, timeout=60) as http:
         assert http.delete(f"/v2/{REPOSITORY}/blobs/{layer}").status_code == 202
     found = gate.reconciler.compare()
     assert {repair.what for repair in found} == {

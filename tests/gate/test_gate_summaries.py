@@ -50,7 +50,7 @@ rules:
 
 def public_key_of(gate, directory: Path) -> Path:
     path = directory / "gate-public.pem"
-    path.write_text(httpx.get(f"http://{gate.host}/api/key").text)
+    path.write_text(httpx.get(f"http://{gate.host}/api/key", timeout=60).text)
     return path
 
 
@@ -101,9 +101,11 @@ def test_an_admitted_image_has_one_summary_signed_by_the_gate(gate, make_image, 
         (entry,) = summaries_of(pod, "team/proven", image)
         statement = statement_in(pod, "team/proven", entry, keys)
         decision = httpx.get(
-            f"http://{gate.host}/v2/team/proven/manifests/{image.digest}", auth=("pod", "correct horse")
+            f"http://{gate.host}/v2/team/proven/manifests/{image.digest}",
+            auth=("pod", "correct horse"),
+            timeout=60,
         ).headers["Mlgate-Decision"]
-    report = httpx.get(decision, auth=("pod", "correct horse")).json()
+    report = httpx.get(decision, auth=("pod", "correct horse"), timeout=60).json()
     summary = read_summary(statement)
     assert statement.subjects == subjects_for("team/proven", image.digest, image.manifest.config.digest)
     assert summary.passed

@@ -19,13 +19,13 @@ PASSWORD = "correct horse"
 
 @pytest.fixture
 def pusher(gate) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://{gate.host}", auth=("ci", PASSWORD)) as client:
+    with httpx.Client(base_url=f"http://{gate.host}", auth=("ci", PASSWORD), timeout=60) as client:
         yield client
 
 
 @pytest.fixture
 def puller(gate) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://{gate.host}", auth=("pod", PASSWORD)) as client:
+    with httpx.Client(base_url=f"http://{gate.host}", auth=("pod", PASSWORD), timeout=60) as client:
         yield client
 
 
@@ -49,7 +49,7 @@ def with_digest(location: str, digest: Digest) -> str:
 
 
 def test_the_base_asks_for_credentials_and_says_what_it_is(gate, pusher):
-    asked = httpx.get(f"http://{gate.host}/v2/")
+    asked = httpx.get(f"http://{gate.host}/v2/", timeout=60)
     assert asked.status_code == 401
     assert asked.headers["WWW-Authenticate"].startswith("Bearer ")
     assert only_error(asked)["code"] == "UNAUTHORIZED"

@@ -36,7 +36,7 @@ def create(
             env={**os.environ, "HOME": str(tmp_path), "KUBECONFIG": str(tmp_path / "kubeconfig")},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -72,7 +72,7 @@ def test_a_gate_that_is_down_is_a_refusal(unchanged_site, tmp_path):
 
 def nobody(path: str, body: bytes) -> httpx.Response:
     """Asks where nothing listens."""
-    return httpx.post(f"http://127.0.0.1:9/cluster/{path}", content=body)
+    return httpx.post(f"http://127.0.0.1:9/cluster/{path}", content=body, timeout=60)
 
 
 ON_THE_PAGE = {

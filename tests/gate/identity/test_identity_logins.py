@@ -146,7 +146,7 @@ def test_what_one_may_not_see_does_not_exist(place, make_image):
         image = make_image()
         image.push(client, HERE, "seen")
     decision = ask(place, "GET", f"{MANIFEST}/seen", "alice").headers["Mlgate-Decision"]
-    assert httpx.get(decision, auth=("audit", PASSWORD)).status_code == 200
+    assert httpx.get(decision, auth=("audit", PASSWORD), timeout=60).status_code == 200
     for path in (f"{MANIFEST}/seen", f"/v2/{HERE}/tags/list", f"/v2/{HERE}/blobs/{image.manifest.config.digest}"):
         assert ask(place, "GET", path, "alice").status_code == 200
         hidden, absent = (ask(place, "GET", path.replace(HERE, name), "elsewhere") for name in (HERE, "team/none"))
@@ -154,7 +154,7 @@ def test_what_one_may_not_see_does_not_exist(place, make_image):
         said, unsaid = (answer.json()["errors"][0]["message"] for answer in (hidden, absent))
         assert said.replace(HERE, "team/none") == unsaid
     for url in (decision, f"{decision}/evidence"):
-        hidden = httpx.get(url, auth=("elsewhere", PASSWORD))
+        hidden = httpx.get(url, auth=("elsewhere", PASSWORD), timeout=60)
         assert (hidden.status_code, hidden.json()["errors"][0]["code"]) == (404, "UNKNOWN")
 
 
@@ -198,7 +198,7 @@ def test_what_is_public_needs_no_login_and_nothing_else_does(place, make_image):
 
 def test_two_logins_in_one_request_are_none(place):
     headers = [("Authorization", "Basic YTpi"), ("Authorization", "Basic Yzpk")]
-    assert httpx.get(f"http://{place.host}/v2/", headers=headers).status_code == 400
+    assert httpx.get(f"http://{place.host}/v2/", headers=headers, timeout=60).status_code == 400
 
 
 def test_a_forged_host_or_forwarded_address_does_not_move_the_token_service(place):

@@ -19,6 +19,7 @@ from compliance.oci.registry import RegistryClient
 from tests.gate.conftest import NOT_ROOT, PASSWORD, prepare
 from tests.gate.identity.oidc_issuer import ACCESS, AUDIENCE, running
 from tests.gate.registry_process import eventually
+from tests.held_port import HeldPort
 
 pytestmark = pytest.mark.acceptance
 
@@ -35,21 +36,19 @@ def the_issuer():
 def registry(tmp_path_factory):
     """A registry that lets in whoever knows the secret."""
     root = tmp_path_factory.mktemp("registry")
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    held = HeldPort()
     hashed = bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(4)).decode()
     (root / "htpasswd").write_text(f"gate:{hashed.replace('$2b$', '$2y$')}\n")
     (root / "config.yml").write_text(
         "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
         f"storage: {{filesystem: {{rootdirectory: {root}/storage}}}}\n"
         f"auth: {{htpasswd: {{realm: registry, path: {root}/htpasswd}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}', secret: of-the-test}}\n"
+        f"http: {{addr: '127.0.0.1:{held.number}', secret: of-the-test}}\n"
     )
     process = subprocess.Popen(["docker-registry", "serve", root / "config.yml"], stderr=subprocess.DEVNULL)
     try:
-        eventually(lambda: _answers(port))
-        yield f"http://127.0.0.1:{port}"
+        eventually(lambda: _answers(held.number))
+        yield f"http://127.0.0.1:{held.number}"
     finally:
         process.kill()
         process.wait()
@@ -115,7 +114,7 @@ def test_a_robot_pushes_where_it_may_and_is_out_once_revoked(place, make_image, 
     assert "this login does not allow robot+ci to pull other/robot" in elsewhere.stderr
     fresh = mlgate(place, "robot", "rotate", "ci")
     for one in (secret, fresh):
-        assert httpx.get(f"http://{place.host}/v2/", auth=("robot+ci", one)).status_code == 200
+        assert httpx.get(f"http://{place.host}/v2/", auth=("robot+ci", one), timeout=60).status_code == 200
     assert mlgate(place, "robot", "revoke", "ci") == "revoked robot+ci"
     refused = skopeo(place, tmp_path, "robot+ci", fresh, image, "team/robot")
     assert refused.returncode != 0
@@ -129,23 +128,23 @@ def test_a_pipeline_pushes_with_the_token_of_its_ci(place, make_image, tmp_path,
     image = make_image()
     pushed = skopeo(place, tmp_path, "oidc", token, image, "octo/app")
     assert pushed.returncode == 0, pushed.stderr
-    report = httpx.get(f"http://{place.host}/v2/octo/app/manifests/v1", auth=("pod", PASSWORD))
+    report = httpx.get(f"http://{place.host}/v2/octo/app/manifests/v1", auth=("pod", PASSWORD), timeout=60)
     assert report.status_code == 200
     assert skopeo(place, tmp_path, "oidc", token, image, "other/app").returncode != 0
     branch = the_issuer.token({**claims, "ref": "refs/heads/mine"})
-    refused = httpx.get(f"http://{place.host}/token", auth=("oidc", branch))
+    refused = httpx.get(f"http://{place.host}/token", auth=("oidc", branch), timeout=60)
     assert refused.status_code == 401
     assert "nothing is granted for its claims" in refused.text
-    session = httpx.get(f"http://{place.host}/token?offline_token=true", auth=("oidc", token)).json()[
+    session = httpx.get(f"http://{place.host}/token?offline_token=true", auth=("oidc", token), timeout=60).json()[
         "refresh_token"
     ]
     form = {"grant_type": "refresh_token", "refresh_token": session, "scope": "repository:octo/app:pull"}
-    renewed = httpx.post(f"http://{place.host}/token", data=form).json()
+    renewed = httpx.post(f"http://{place.host}/token", data=form, timeout=60).json()
     assert (renewed["refresh_token"], renewed["scope"]) == (session, "repository:octo/app:pull")
     with RegistryClient(place.host, credentials=Credentials("<token>", session, session=True)) as client:
         assert client.tags("octo/app") == ("v1",)
     assert session not in place.log
-    hint = httpx.get(f"http://{place.host}/v2/", auth=("octo", token))
+    hint = httpx.get(f"http://{place.host}/v2/", auth=("octo", token), timeout=60)
     assert "goes with the user name oidc" in hint.text
     assert token not in place.log
     assert token.split(".")[2] not in place.log
@@ -153,12 +152,12 @@ def test_a_pipeline_pushes_with_the_token_of_its_ci(place, make_image, tmp_path,
 
 def test_who_guesses_waits_and_the_audit_log_says_so(place):
     for _ in range(40):
-        waits = httpx.get(f"http://{place.host}/v2/", auth=("guessed", "guess"))
+        waits = httpx.get(f"http://{place.host}/v2/", auth=("guessed", "guess"), timeout=60)
         if waits.status_code != 401:
             break
     assert (waits.status_code, waits.json()["errors"][0]["code"]) == (429, "TOOMANYREQUESTS")
     assert int(waits.headers["Retry-After"]) >= 1
-    assert httpx.get(f"http://{place.host}/v2/", auth=("pod", PASSWORD)).status_code == 200
+    assert httpx.get(f"http://{place.host}/v2/", auth=("pod", PASSWORD), timeout=60).status_code == 200
     told = mlgate(place, "audit", "export")
     assert re.search(r"login-refused.*guessed from 127\.0\.0\.1", told)
 

@@ -65,7 +65,7 @@ class Site:
     @contextmanager
     def visitor(self, user: str | None = None) -> Iterator[httpx.Client]:
         """Somebody who has logged in by the form, or has not."""
-        with httpx.Client(base_url=self.url, timeout=30) as client:
+        with httpx.Client(base_url=self.url, timeout=60) as client:
             if user is not None:
                 answer = client.post("/login", data={"name": user, "password": PASSWORD, "next": "/"})
                 assert answer.status_code == 303, answer.text
@@ -112,12 +112,12 @@ def served(
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert started.wait(30)
+    assert started.wait(120)
     try:
         yield Site(f"http://127.0.0.1:{ports[0]}", root, made, clock)
     finally:
         servers[0].should_exit = True
-        thread.join(30)
+        thread.join(120)
 
 
 LOGIN = """\

@@ -300,7 +300,7 @@ def test_what_is_no_session_of_a_person_opens_nothing(site):
     with site.visitor("root") as client:
         session = client.cookies["mlgate"]
     for cookie in (token, session[:-2], session + "A" * 3000, "a.b.c"):
-        answer = httpx.get(f"{site.url}/images", headers={"Cookie": f"mlgate={cookie}"})
+        answer = httpx.get(f"{site.url}/images", headers={"Cookie": f"mlgate={cookie}"}, timeout=60)
         assert answer.status_code == 303
 
 

@@ -51,7 +51,7 @@ def upload(client: httpx.Client, *files: tuple[str, bytes | str]) -> httpx.Respo
 def ended(client: httpx.Client, answer: httpx.Response) -> Outline:
     """The page that an upload leads to, once there is nothing to wait for."""
     assert answer.status_code == 303, answer.text
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while "Look again" in (outline := page(client, answer.headers["Location"])).text:
         assert time.monotonic() < deadline
     return outline

@@ -60,7 +60,7 @@ def log_in(site: Site, issuer: TestIssuer, client: httpx.Client, who: str) -> ht
 
 
 def with_cookie(site: Site, address: str, name: str, value: str) -> httpx.Response:
-    return httpx.get(f"{site.url}{address}", headers={"Cookie": f"{name}={value}"})
+    return httpx.get(f"{site.url}{address}", headers={"Cookie": f"{name}={value}"}, timeout=60)
 
 
 def refused(answer: httpx.Response) -> str:
@@ -206,7 +206,7 @@ def test_an_answer_counts_in_the_browser_that_asked_and_once(site, issuer):
         address = back(site, issuer, away(client))
         away(other)
         assert "answer to another login" in refused(other.get(address))
-        assert "not begun in this browser" in refused(httpx.get(f"{site.url}{address}"))
+        assert "not begun in this browser" in refused(httpx.get(f"{site.url}{address}", timeout=60))
         kept = client.cookies["mlgate-login"]
         assert client.get(address).status_code == 200
         assert "not begun in this browser" in refused(client.get(address))
