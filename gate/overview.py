@@ -12,10 +12,12 @@ from datetime import date, datetime
 from sqlalchemy import and_, func, select
 
 from compliance.oci.digest import Digest
-from compliance.policy.decision import Verdict
+from compliance.policy.decision import Mode, Verdict
 from gate.database import Database
 from gate.schema import StoredDecision, StoredManifest
 from gate.standings import StoredStanding
+
+Outcome = tuple[Verdict, Mode]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +37,22 @@ class Overview:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def pushes(self, visible: Collection[str] | None, since: datetime) -> Mapping[date, Mapping[Verdict, int]]:
-        """How many pushes were judged, by day (UTC) and verdict."""
+    def pushes(self, visible: Collection[str] | None, since: datetime) -> Mapping[date, Mapping[Outcome, int]]:
+        """How many pushes were judged, by day (UTC), verdict and whether that was enforced."""
         decision = StoredDecision
         day = func.date(decision.at)
         query = (
-            select(day, decision.verdict, func.count())
+            select(day, decision.verdict, decision.mode, func.count())
             .where(decision.at >= since, ~decision.later)
-            .group_by(day, decision.verdict)
+            .group_by(day, decision.verdict, decision.mode)
         )
         if visible is not None:
             query = query.where(decision.repository.in_(visible))
-        found: dict[date, dict[Verdict, int]] = {}
+        found: dict[date, dict[Outcome, int]] = {}
         with self._database.reading() as session:
-            for at, verdict, count in session.execute(query):
+            for at, verdict, mode, count in session.execute(query):
                 # SQLite has no dates, and answers with text.
-                found.setdefault(date.fromisoformat(str(at)), {})[verdict] = count
+                found.setdefault(date.fromisoformat(str(at)), {})[verdict, mode] = count
         return found
 
     def ending(self, visible: Collection[str] | None, now: datetime, limit: int) -> Sequence[Ending]:

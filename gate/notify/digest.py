@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
@@ -15,6 +16,9 @@ from compliance.policy.model import Waiver
 from gate.database import Database
 from gate.schema import StoredDecision, StoredManifest
 from gate.standings import StoredStanding, in_force
+
+AUDITED: Final = "audited"
+"""What was not admitted by its verdict, and let in since nothing is blocked there."""
 
 MOST = 1000
 """Rows of each kind that are read."""
@@ -64,11 +68,13 @@ class Aging(_Part):
 
 
 class DigestReport(_Part):
-    """All of it. `pushes` is how many were judged, by verdict."""
+    """All of it."""
 
     since: datetime
     until: datetime
-    pushes: dict[str, int]
+    pushes: dict[str, int] = Field(
+        description="How many were judged, by verdict; audited: not admitted by it, but let in by audit only."
+    )
     refused: tuple[Refused, ...] = Field(description="Most often refused first.")
     ending: tuple[Ending, ...] = Field(description="What ends first comes first.")
     denied: tuple[Ending, ...] = Field(description="What ended in that time.")
@@ -118,14 +124,15 @@ def _pushes(
         .where(decision.at >= since, decision.at < until, ~decision.later)
         .group_by(decision.repository, decision.verdict, decision.mode)
     )
-    pushes: dict[str, int] = dict.fromkeys((verdict.value for verdict in Verdict), 0)
+    pushes: dict[str, int] = dict.fromkeys((*(verdict.value for verdict in Verdict), AUDITED), 0)
     found: list[Refused] = []
     with database.reading() as session:
         for repository, verdict, mode, total, newest in session.execute(query):
             if not covers(repository):
                 continue
-            pushes[verdict.value] += total
-            if verdict is Verdict.ADMITTED or mode is Mode.AUDIT:
+            audited = verdict is not Verdict.ADMITTED and mode is Mode.AUDIT
+            pushes[AUDITED if audited else verdict.value] += total
+            if verdict is Verdict.ADMITTED or audited:
                 continue
             last = session.execute(
                 select(decision.id, decision.line)

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from compliance.policy.wording import count
-from gate.notify.digest import DigestReport, Ending
+from gate.notify.digest import AUDITED, DigestReport, Ending
 from gate.notify.markdown import code
 
 SHOWN: Final = 10
 """Lines of each part."""
+
+_TOLD: Final = {AUDITED: "let in by audit only"}
 
 
 def digest_in_markdown(report: DigestReport, root: str) -> str:
@@ -21,7 +23,7 @@ def digest_in_markdown(report: DigestReport, root: str) -> str:
 
 def _lines(report: DigestReport, root: str) -> Iterator[str]:
     yield f"**Images from {_day(report.since)} to {_day(report.until)}**"
-    told = ", ".join(f"{number} {verdict}" for verdict, number in report.pushes.items() if number)
+    told = ", ".join(f"{number} {_TOLD.get(kind, kind)}" for kind, number in report.pushes.items() if number)
     total = sum(report.pushes.values())
     yield f"{total} {'push' if total == 1 else 'pushes'} judged" + (f": {told}" if told else "")
     yield from _part(
