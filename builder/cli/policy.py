@@ -26,6 +26,7 @@ from compliance.policy.reports import Level
 from compliance.policy.strictness import Tone
 from compliance.policy.testing import PolicyTestResult, run_policy_tests
 from compliance.policy.wording import count, printable
+from compliance.scan.advisories import read_advisories
 
 _TONES: Final = {Tone.STRICTER: "red", Tone.LOOSER: "yellow", Tone.CHANGED: "cyan"}
 
@@ -50,7 +51,7 @@ group.add_command(review)
 def lint_command(
     session: Session, directory: Path | None, evidence: Path | None, strict: bool, at: datetime | None
 ) -> None:
-    """Check that policies load, and remark on what is doubtful in them.
+    """Check that policies and the advisories beside them load, and remark on what is doubtful in them.
 
     Doubtful are rules that can never apply, that add nothing to another, or that no case in DIRECTORY/tests makes
     fail and another pass, waivers that expired, end soon or excused nothing, and VEX statements by an author whom
@@ -66,6 +67,7 @@ def lint_command(
     session.judge_as_of(at)
     folder = session.policies_in(directory)
     policies = load_policies(folder)
+    read_advisories(folder / "advisories")
     results = run_policy_tests(folder, required=False)
     remarks = lint(
         policies,

@@ -22,6 +22,7 @@ from compliance.policy.loader import load_policies, place_in
 from compliance.policy.reports.review import Impact, PolicyReview, review_to_markdown
 from compliance.policy.testing import run_policy_tests
 from compliance.replay import Plan, replay_archive
+from compliance.scan.advisories import read_advisories
 
 MARKER: Final = "<!-- mlbuild policy review -->"
 """What the comment begins with, by which it is found again; nobody sees it."""
@@ -77,6 +78,7 @@ def review(
 
 def _review(session: Session, old: Path, new: Path, impact: Impact | None) -> PolicyReview:
     before, after = load_policies(old), load_policies(new)
+    read_advisories(new / "advisories")
     results = run_policy_tests(new, required=False)
     remarks = lint(after, session.workshop.at, tested=Coverage.of([one.decision for one in results]))
     return PolicyReview(

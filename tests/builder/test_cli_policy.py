@@ -93,6 +93,19 @@ def test_remarks_fail_only_where_asked(mlbuild: Any, tmp_path: Path) -> None:
     assert told["remarks"][0]["line"] == 1
 
 
+@pytest.mark.parametrize("command", [("lint",), ("review", POLICIES)], ids=["lint", "review"])
+def test_a_broken_advisory_beside_policies_is_an_error(
+    mlbuild: Any, tmp_path: Path, command: tuple[Any, ...]
+) -> None:
+    (tmp_path / "p" / "advisories").mkdir(parents=True)
+    (tmp_path / "p" / "a.yaml").write_text("name: a\n")
+    file = tmp_path / "p" / "advisories" / "broken.json"
+    file.write_text('{"id": 3}\n')
+    told = mlbuild("policy", *command, tmp_path / "p", code=2).output
+    assert f"{file}:1: id: " in told
+    assert told.splitlines()[0] == mlbuild("advisories", "lint", file.parent, code=2).output.splitlines()[0]
+
+
 def test_a_remark_on_a_file_that_programs_write_names_the_file(mlbuild: Any, tmp_path: Path) -> None:
     (tmp_path / "p" / "vex").mkdir(parents=True)
     file = tmp_path / "p" / "vex" / "vendor.json"
