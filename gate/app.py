@@ -66,7 +66,7 @@ async def open_service(settings: Settings, now: Callable[[], datetime]) -> Async
     """
     data = settings.data
     passwords = Passwords(settings.users_file)
-    access = watch_access(settings.access_file)
+    access = watch_access(settings.access_file, required=settings.access is not None)
     async with AsyncExitStack() as stack:
         stack.enter_context(alone_in(data))
         stack.enter_context(scratch(data))

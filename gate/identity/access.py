@@ -32,6 +32,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from compliance.document import read_model
+from compliance.errors import InvalidInput, Location
 from gate.identity.issuers import Issuer
 from gate.identity.permissions import Action, Identity, Permission, Proof, RepositoryPattern, Role
 from gate.identity.providers import LoginProvider
@@ -98,6 +99,15 @@ def read_access(path: Path) -> AccessFile:
     return access
 
 
-def watch_access(path: Path) -> Watched[AccessFile]:
-    """The access file as it is now; one that is not there allows nothing."""
+def watch_access(path: Path, *, required: bool = False) -> Watched[AccessFile]:
+    """The access file as it is now; one that is not there allows nothing.
+
+    Raises InvalidInput when it is not there now, where it is `required`, and when it cannot be accepted.
+    """
+    if required and not path.exists():
+        raise InvalidInput(
+            "there is no such access file",
+            at=Location(path),
+            remedy="Write it, or leave the setting `access` out.",
+        )
     return Watched(path, read_access, AccessFile())

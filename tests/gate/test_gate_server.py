@@ -83,6 +83,7 @@ def test_a_malformed_policy_keeps_the_gate_from_starting_and_is_named_with_its_l
             ["--tls-certificate", "FILE", "--tls-key", "FILE"],
             "  -> Each of these is to be a PEM file that the gate",
         ),
+        (["--access", "FILE.yaml"], "FILE.yaml: there is no such access file\n  -> Write it, or leave"),
     ],
 )
 def test_files_that_the_gate_cannot_serve_with_are_a_message_and_exit_code_2(gate, tmp_path, options, said):
