@@ -23,7 +23,7 @@ SOON: Final = timedelta(days=30)
 SHOWN: Final = 10
 
 
-@router.get("/")
+@router.api_route("/", methods=["GET", "HEAD"])
 async def read_overview(view: ThePageView) -> Response:
     store, now = view.service.store, view.service.now()
     visible = await view.visible()

@@ -15,13 +15,13 @@ from gate.telemetry.metrics import CONTENT_TYPE
 router = APIRouter()
 
 
-@router.get("/healthz")
+@router.api_route("/healthz", methods=["GET", "HEAD"])
 async def healthy() -> Response:
     """The process answers."""
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/readyz")
+@router.api_route("/readyz", methods=["GET", "HEAD"])
 async def ready(service: TheService) -> Response:
     """A push could be decided now: what that takes, and what is wrong with it.
 

@@ -112,6 +112,15 @@ def test_a_malformed_manifest_is_a_bad_request(gate, path):
     assert error["code"] == "MANIFEST_INVALID"
 
 
+@pytest.mark.parametrize(("path", "allowed"), [("/healthz", {200}), ("/readyz", {200, 503}), ("/", {303})])
+def test_load_balancers_may_probe_with_head(gate, path, allowed):
+    """The first page sends whoever is not logged in to do so; readiness may change between two questions."""
+    asked, told = (httpx.request(method, f"http://{gate.host}{path}", timeout=60) for method in ("HEAD", "GET"))
+    assert {asked.status_code, told.status_code} <= allowed
+    assert asked.content == b""
+    assert asked.headers.get("Content-Type") == told.headers.get("Content-Type")
+
+
 def test_with_a_certificate_the_gate_speaks_tls(start_gate, make_image, tmp_path):
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
