@@ -136,7 +136,8 @@ def _pushes(
                 continue
             last = session.execute(
                 select(decision.id, decision.line)
-                .where(decision.repository == repository, decision.verdict == verdict, decision.at == newest)
+                .where(decision.repository == repository, decision.at == newest)
+                .where(decision.verdict == verdict, decision.mode == mode)
                 .limit(1)
             ).one()
             found.append(Refused(repository=repository, total=total, decision=last.id, line=last.line, at=newest))
