@@ -19,7 +19,7 @@ test: setup-test lint ## Everything: lint, types, unit and acceptance tests
 	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-fast: setup-test ## Unit tests only, with fewer examples of each property
-	$(BIN)/pytest -n 2 -m "not acceptance" --hypothesis-profile quick
+	$(BIN)/pytest -n 3 --dist worksteal -m "not acceptance" --hypothesis-profile quick
 
 crash-test: setup-test ## Crashes and failures at random, an hour of them at most, and the gate's promises held against each
 	$(BIN)/python -m tests.crash --quiet
