@@ -26,7 +26,13 @@ group.add_command(outdated)
 @click.pass_obj
 @failing_well
 def list_bases(session: Session) -> None:
-    """List the bases, who owns them and how long they live."""
+    """List the bases, who owns them and how long they live.
+
+    \b
+    Examples:
+      mlbuild base list
+      mlbuild --json base list   with their digests
+    """
     bases = session.workshop.bases
     if session.as_json:
         session.emit({"bases": [_facts(session, base) for base in bases]})
@@ -50,7 +56,13 @@ def list_bases(session: Session) -> None:
 @click.pass_obj
 @failing_well
 def show(session: Session, name: str) -> None:
-    """Show one base: what it is, and every package in it."""
+    """Show one base: what it is, and every package in it.
+
+    \b
+    Examples:
+      mlbuild base show python3.11-slim
+      mlbuild --json base show python3.11-slim
+    """
     base = session.workshop.base(name)
     if session.as_json:
         session.emit(_facts(session, base) | {"packages": [package.purl for package in base.packages]})

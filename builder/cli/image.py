@@ -81,7 +81,14 @@ def _load(session: Session, docker: Docker, built: BuiltProject, tag: str) -> st
 
 
 @click.command()
-@click.option("--to", "target", type=click.Choice(["docker", "buildah"]), default="docker", show_default=True)
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(["docker", "buildah"]),
+    default="docker",
+    show_default=True,
+    help="Whose storage to put it in; podman reads that of buildah.",
+)
 @click.option("--tag", "-t", default="latest", show_default=True, help="Tag to give the image.")
 @click.pass_obj
 @failing_well

@@ -18,6 +18,11 @@ def init(session: Session) -> None:
 
     Requirement files, pyproject.toml and the imports of scripts and notebooks say what is needed. Nothing
     that exists is overwritten; what was guessed is said.
+
+    \b
+    Examples:
+      mlbuild init && mlbuild      from a directory of code to an approved image
+      mlbuild -C serving init      in another directory
     """
     path = session.project / SPEC_NAME
     if path.exists():

@@ -23,6 +23,11 @@ def new(session: Session) -> None:
 
     The private key is readable by you only. Send the public key to whoever runs the gate: images count as
     yours there once it is among the gate's trusted keys.
+
+    \b
+    Examples:
+      mlbuild key new
+      MLBUILD_KEY=ci.pem mlbuild key new   into another file
     """
     settings = session.workshop.settings
     public = make_signing_key(settings.key, settings.trusted_keys)

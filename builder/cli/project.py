@@ -45,6 +45,12 @@ def build(session: Session) -> None:
 
     For several `platforms` in mlbuild.yaml it is an image for each and an index of them, all made on this
     machine.
+
+    \b
+    Examples:
+      mlbuild build
+      mlbuild -C serving build     the project in another directory
+      mlbuild build --no-sdist     wheels only; a package without one is an error
     """
     built = pipeline.build(open_project(session.project), session.workshop)
     if session.as_json:
