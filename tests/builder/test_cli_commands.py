@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -37,6 +38,13 @@ def test_what_is_run_in_an_image_keeps_its_own_options() -> None:
     given = load(PLACES["run"]).make_context("run", words).params
     assert (given["image"], given["command"]) == (".", ("python", "-c", "print(1)", "-e"))
     assert given["env"] == ("PORT=9000",)
+
+
+def test_a_shell_completes_commands() -> None:
+    asked = {"_MLBUILD_COMPLETE": "bash_complete", "COMP_WORDS": "mlbuild pol", "COMP_CWORD": "1"}
+    command = [sys.executable, "-c", "from builder.cli import main; main(prog_name='mlbuild')"]
+    told = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert told.stdout == "plain,policy\n", told.stderr
 
 
 def test_ctrl_c_is_no_verdict() -> None:
