@@ -17,10 +17,10 @@ from pydantic import ByteSize
 from pydantic_core import PydanticUndefined
 
 from builder.cli import main as mlbuild
-from builder.cli.commands import STOPPED
 from builder.cli.context import DONE, INVALID, REFUSED
 from builder.settings import PREFIX, Settings
 from builder.spec import spec_schema
+from compliance.command_group import STOPPED
 from gate.cli import main as mlgate
 from gate.cli.main import UNDECIDED, USAGE
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import click
+
+from compliance.command_group import CommandGroup
 
 
 class Place(NamedTuple):
@@ -83,11 +85,8 @@ PLACES: Final = {
 
 EVERYTHING: Final = Place("project", "everything")
 
-STOPPED: Final = 130
-"""The exit code after Ctrl-C, as shells have it: nothing was refused."""
 
-
-class Commands(click.Group):
+class Commands(CommandGroup):
     """A group whose commands stand in PLACES."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -95,26 +94,6 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         return load(PLACES[cmd_name]) if cmd_name in PLACES else None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from compliance.document import nearest  # imported here, since --help does not need it
-
-            near = nearest(args[0], PLACES)
-            if near is None:
-                raise
-            raise click.UsageError(f"{error.message} Did you mean {near!r}?", ctx) from error
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            click.echo("\nstopped", err=True)
-            ctx.exit(STOPPED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         limit = formatter.width - 6 - max(map(len, PLACES))  # as click does it, by the commands themselves

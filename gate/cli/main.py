@@ -7,12 +7,11 @@ from typing import Any, Final
 
 import click
 
+from compliance.command_group import CommandGroup
 from compliance.errors import ComplianceError, InvalidInput
 
 USAGE: Final = 2
 UNDECIDED: Final = 3
-STOPPED: Final = 130
-"""The exit code after Ctrl-C, as shells have it."""
 
 COMMANDS: Final = {
     "audit": ("audit:audit", "The audit log: who did what, in a chain of hashes that shows every later change."),
@@ -34,7 +33,7 @@ COMMANDS: Final = {
 """Module of `gate.cli` and name in it, and what the list of commands says, by the command's name."""
 
 
-class _Commands(click.Group):
+class _Commands(CommandGroup):
     """The commands. Expected failures become a message, what to do next, and an exit code; never a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -42,19 +41,6 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         return load(COMMANDS[cmd_name][0]) if cmd_name in COMMANDS else None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            from compliance.document import nearest  # imported here, since --help does not need it
-
-            near = nearest(args[0], COMMANDS)
-            if near is None:
-                raise
-            raise click.UsageError(f"{error.message} Did you mean {near!r}?", ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -68,9 +54,6 @@ class _Commands(click.Group):
             if error.remedy:
                 click.echo(f"  -> {error.remedy}", err=True)
             ctx.exit(USAGE if isinstance(error, InvalidInput) else UNDECIDED)
-        except KeyboardInterrupt:
-            click.echo("\nstopped", err=True)
-            ctx.exit(STOPPED)
 
 
 def load(place: str) -> click.Command:

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from builder.cli import main
-from builder.cli.commands import EVERYTHING, PLACES, STOPPED, Commands, Place, load
+from builder.cli.commands import EVERYTHING, PLACES, Commands, Place, load
+from compliance.command_group import STOPPED
 
 LONG = 1000
 
